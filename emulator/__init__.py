@@ -1,0 +1,1 @@
+"""A PC in Python that boots what the block layer of imgtools opens."""

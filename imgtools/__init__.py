@@ -1,0 +1,1 @@
+"""imgtools: create, convert, check, serve and boot disk images."""
