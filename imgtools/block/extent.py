@@ -1,0 +1,71 @@
+"""What lies where: the answer to "what is here?" that every node gives before anyone asks it for bytes.
+
+An `Extent` is a run of guest bytes of one kind. Reading, converting, mapping, comparing, measuring and
+NBD's block status are all loops over extents, so they cost per run and not per cluster.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import NamedTuple
+
+    from imgtools.block.node import Node
+
+DATA = "data"
+"""Stored bytes, at `offset` of `storage` where those are given."""
+ZERO = "zero"
+"""Reads as zeroes and a layer says so: a zero cluster, or a hole in a sparse file (then `offset` is given)."""
+HOLE = "hole"
+"""Reads as zeroes because no layer has anything here."""
+COMPRESSED = "compressed"
+"""Stored, but only readable through the node."""
+
+if TYPE_CHECKING:
+
+    class Extent(NamedTuple):
+        """`length` guest bytes from `start`: their kind, where they lie, and how deep in the backing chain."""
+
+        start: int
+        length: int
+        kind: str
+        depth: int = 0
+        storage: Node | None = None
+        offset: int | None = None
+
+else:
+    from collections import namedtuple
+
+    Extent = namedtuple("Extent", "start length kind depth storage offset", defaults=(0, None, None))
+
+
+def clip(extent: Extent, start: int, end: int) -> Extent:
+    """The part of `extent` that lies in [start, end); the two must overlap."""
+    first = max(extent.start, start)
+    last = min(extent.start + extent.length, end)
+    offset = None if extent.offset is None else extent.offset + first - extent.start
+    return Extent(first, last - first, extent.kind, extent.depth, extent.storage, offset)
+
+
+def merge(extents: Iterable[Extent]) -> Iterator[Extent]:
+    """Join neighbours that are alike and lie in one piece."""
+    held: Extent | None = None
+    for extent in extents:
+        if held is None:
+            held = extent
+            continue
+        start, length, kind, depth, storage, offset = held
+        if (
+            extent[2] == kind
+            and extent[3] == depth
+            and extent[4] is storage
+            and extent[5] == (None if offset is None else offset + length)
+            and extent[0] == start + length
+        ):
+            held = Extent(start, length + extent[1], kind, depth, storage, offset)
+        else:
+            yield held
+            held = extent
+    if held is not None:
+        yield held

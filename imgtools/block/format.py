@@ -1,0 +1,159 @@
+"""What a format is: its visiting card, and the few calls that the rest of the house makes on it.
+
+A format is one object of a subclass of `Format`, named in `registry`. Its class attributes are data (name,
+create options); its methods open, create and measure. Everything else is done through the node it opens,
+which says by the capability classes below what more it can do.
+"""
+
+from __future__ import annotations
+
+from imgtools.errors import BadOption, UnsupportedFeature
+from imgtools.sizes import parse_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from imgtools.block.graph import Context
+    from imgtools.block.node import Buffer, Node, Storage
+
+
+class Option:
+    """A create option: `name=value` in `-o`. `kind` is "size", "bool", "int", or "text"; `choices` limit a text."""
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        help: str,
+        *,
+        default: Any = None,
+        choices: tuple[str, ...] = (),
+        help_default: str | None = None,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.help = help
+        self.default = default
+        self.choices = choices
+        self.help_default = help_default
+        """The default as `-o help` shows it, where it shows one."""
+
+    def parse(self, text: str) -> Any:
+        """The value that `text` stands for; raises BadOption with what the option expects."""
+        if self.kind == "size":
+            try:
+                return parse_size(text)
+            except BadOption:
+                raise BadOption(
+                    f"Parameter '{self.name}' expects a non-negative number below 2^64",
+                    hint="Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
+                    "and exabytes, respectively.",
+                ) from None
+        if self.kind == "bool":
+            if text not in ("on", "off", "yes", "no", "true", "false", "y", "n"):
+                raise BadOption(f"Parameter '{self.name}' expects 'on' or 'off'")
+            return text in ("on", "yes", "true", "y")
+        if self.kind == "int":
+            if not text.isdecimal():
+                raise BadOption(f"Parameter '{self.name}' expects a number")
+            return int(text)
+        if self.choices and text not in self.choices:
+            raise BadOption(f"Invalid parameter '{text}'", hint=f"{self.name} is one of: {', '.join(self.choices)}.")
+        return text
+
+
+class Measure:
+    """How large a file an image takes: `required` bytes as it is, `fully_allocated` when every byte is used."""
+
+    def __init__(self, required: int, fully_allocated: int) -> None:
+        self.required = required
+        self.fully_allocated = fully_allocated
+
+
+class Format:
+    """A disk-image format. Subclasses fill in the card and the calls."""
+
+    name = ""
+    create_options: tuple[Option, ...] = ()
+    supports_backing = False
+    supports_compression = False
+    shares_file_extents = True
+    """Whether the node's extents say where in its one file the bytes lie."""
+
+    def open(self, storage: Storage, context: Context) -> Node:
+        """The disk in `storage`. Raises InvalidFormat, UnsupportedFeature or CorruptImage."""
+        raise NotImplementedError
+
+    def create(self, path: str, size: int, options: dict[str, Any], context: Context) -> None:
+        """Make a new image of `size` bytes; `options` hold a value for each of `create_options` (or None)."""
+        raise UnsupportedFeature(f"Format driver '{self.name}' does not support image creation")
+
+    def measure(self, source: Node | None, size: int, options: dict[str, Any]) -> Measure:
+        """The size of a new image for `source`, or for an empty disk of `size` bytes."""
+        raise UnsupportedFeature(f"Format driver '{self.name}' does not support size measurement")
+
+    def option(self, name: str) -> Option | None:
+        """The create option of that name."""
+        return next((option for option in self.create_options if option.name == name), None)
+
+
+# Capabilities: what a node may offer beyond the seven verbs. Commands ask with isinstance.
+
+
+class Finding:
+    """One thing that `check` found: its severity ("error" or "leak"), text, and where."""
+
+    def __init__(self, severity: str, message: str, *, structure: str, offset: int | None = None) -> None:
+        self.severity = severity
+        self.message = message
+        self.structure = structure
+        self.offset = offset
+
+
+class CheckResult:
+    """The outcome of a check; all sizes in bytes, clusters in the format's own unit."""
+
+    def __init__(self) -> None:
+        self.corruptions = 0
+        self.leaks = 0
+        self.check_errors = 0
+        self.corruptions_fixed = 0
+        self.leaks_fixed = 0
+        self.total_clusters = 0
+        self.allocated_clusters = 0
+        self.fragmented_clusters = 0
+        self.compressed_clusters = 0
+        self.image_end_offset: int | None = None
+
+
+class Checkable:
+    """Can verify its own metadata."""
+
+    def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
+        """Verify the metadata, telling `report` each finding as it is made. `repair` is None, "leaks" or "all"."""
+        raise NotImplementedError
+
+
+class Resizable:
+    """Can change its virtual size."""
+
+    def resize(self, size: int, preallocation: str = "off") -> None:
+        """Grow or shrink to `size` bytes; new bytes read as zeroes, cut bytes are lost."""
+        raise NotImplementedError
+
+
+class Compressing:
+    """Can store clusters compressed."""
+
+    compression_unit = 65536
+    """Bytes of a compressed write; the last one may be shorter."""
+
+    def compressor(self, level: int | None = None) -> Callable[[Buffer], bytes | None]:
+        """A function, for use by one thread, that compresses one unit (None where it would not shrink)."""
+        raise NotImplementedError
+
+    def write_compressed(self, offset: int, length: int, stream: bytes) -> None:
+        """Store what `compressor` made of the `length` bytes at `offset`, which must be unallocated."""
+        raise NotImplementedError

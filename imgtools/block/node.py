@@ -1,0 +1,218 @@
+"""A node: anything that behaves like a disk.
+
+Formats, protocols and filters are all nodes, and whoever uses a disk (a command, a server, a shell, an
+emulated controller) holds a node and does not know which kind. A node has seven verbs:
+
+    readinto  write  zero  discard  flush  extents  prefetch
+
+They are positional and synchronous, count in bytes, and may be called from several threads. A range must
+lie within [0, size); `Node` checks that in `check_range`, and formats call it first.
+
+`Filter` passes all seven through to the node below: a filter overrides only what it changes.
+"""
+
+from __future__ import annotations
+
+from imgtools.block.extent import DATA, HOLE, Extent, clip
+from imgtools.errors import OutOfBounds, ReadOnly, UnsupportedFeature
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Any, Self
+
+    Buffer = bytes | bytearray | memoryview
+
+ZEROES = bytes(1 << 16)
+
+
+def fill_zero(buffer: memoryview) -> None:
+    """Overwrite `buffer` with zeroes, without an allocation of its size."""
+    for start in range(0, len(buffer), len(ZEROES)):
+        piece = buffer[start : start + len(ZEROES)]
+        piece[:] = ZEROES[: len(piece)]
+
+
+class Node:
+    """A disk of `size` bytes. Subclasses override the verbs that they can do better, or at all."""
+
+    driver = "node"
+    """The name of the kind of node, as in `-f`."""
+
+    def __init__(self, filename: str, size: int, *, read_only: bool = True) -> None:
+        self.filename = filename
+        self.size = size
+        self.read_only = read_only
+        self.children: dict[str, Node] = {}
+
+    # The seven verbs.
+
+    def readinto(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` with the bytes at `offset`."""
+        raise NotImplementedError
+
+    def write(self, offset: int, data: Buffer) -> None:
+        """Store `data` at `offset`. Durable only after `flush`."""
+        self.refuse_write()
+
+    def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        """Make the range read as zeroes; give its space back where `unmap` allows and the node can."""
+        self.check_range(offset, length)
+        for start in range(offset, offset + length, len(ZEROES)):
+            self.write(start, ZEROES[: offset + length - start])
+
+    def discard(self, offset: int, length: int) -> None:
+        """The range is of no use any more. A hint: what it reads as afterwards is the node's choice."""
+
+    def flush(self) -> None:
+        """Return when everything written before is on stable storage."""
+
+    def extents(self, offset: int, length: int) -> Iterator[Extent]:
+        """What lies in the range: extents in order, without gaps, that cover exactly the range."""
+        if length:
+            yield Extent(offset, length, DATA)
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """The range will be read soon. A hint."""
+
+    # What everyone needs around them.
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes of a range as a new object; `readinto` is the way that does not copy."""
+        buffer = bytearray(length)
+        self.readinto(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def close(self) -> None:
+        """Write back what is held and let the children go. Closing twice is harmless."""
+        for child in self.children.values():
+            child.close()
+
+    def check_range(self, offset: int, length: int) -> None:
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise OutOfBounds(
+                f"range {offset}+{length} is outside the disk of {self.size} bytes",
+                path=self.filename,
+                offset=offset,
+            )
+
+    def refuse_write(self) -> None:
+        """Raise: this node takes no writes."""
+        if self.read_only:
+            raise ReadOnly("image is read-only", path=self.filename)
+        raise UnsupportedFeature(f"{self.driver} cannot be written", path=self.filename)
+
+    @property
+    def allocated_size(self) -> int | None:
+        """Bytes that the node's own files take on the host, where that is known."""
+        sizes = [child.allocated_size for name, child in self.children.items() if name != "backing"]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if known else None
+
+    @property
+    def backing(self) -> Node | None:
+        """The node that unallocated ranges are read from."""
+        return self.children.get("backing")
+
+    def details(self) -> dict[str, Any]:
+        """The format's own facts, as the `data` of `info`'s "format-specific"; empty where there are none."""
+        return {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        mode = "ro" if self.read_only else "rw"
+        return f"<{self.driver} {self.filename!r} {self.size} bytes {mode}>"
+
+
+class Storage(Node):
+    """A node at the bottom of a tree: bytes that can also grow and shrink, as a file's can.
+
+    Reads past the end give zeroes (`read` gives less), writes past the end make it grow.
+    """
+
+    def writev(self, offset: int, pieces: list[Buffer]) -> None:
+        """Store several buffers, one behind the other."""
+        self.write(offset, b"".join(pieces))
+
+    def truncate(self, size: int) -> None:
+        """Cut at `size` bytes, or grow by a hole."""
+        self.refuse_write()
+
+    def allocate(self, offset: int, length: int) -> None:
+        """Reserve space for the range, growing where it lies past the end."""
+        self.refuse_write()
+
+
+class Filter(Node):
+    """A node in front of one other: passes every verb on."""
+
+    def __init__(self, child: Node) -> None:
+        super().__init__(child.filename, child.size, read_only=child.read_only)
+        self.children["file"] = child
+        self.child = child
+
+    def readinto(self, offset: int, buffer: memoryview) -> None:
+        self.child.readinto(offset, buffer)
+
+    def write(self, offset: int, data: Buffer) -> None:
+        self.child.write(offset, data)
+
+    def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        self.child.zero(offset, length, unmap=unmap)
+
+    def discard(self, offset: int, length: int) -> None:
+        self.child.discard(offset, length)
+
+    def flush(self) -> None:
+        self.child.flush()
+
+    def extents(self, offset: int, length: int) -> Iterator[Extent]:
+        return self.child.extents(offset, length)
+
+    def prefetch(self, offset: int, length: int) -> None:
+        self.child.prefetch(offset, length)
+
+
+class Layer(Node):
+    """A node that may hold only part of its disk and defers to a backing node for the rest.
+
+    A subclass answers `layer_extents`, in which HOLE means "not in this layer"; `extents` and `read_below`
+    then look through the chain. A backing node may be shorter than this one: past its end are zeroes.
+    """
+
+    def layer_extents(self, offset: int, length: int) -> Iterator[Extent]:
+        """What this layer alone has in the range."""
+        raise NotImplementedError
+
+    def extents(self, offset: int, length: int) -> Iterator[Extent]:
+        below = self.backing
+        if below is None:
+            yield from self.layer_extents(offset, length)
+            return
+        for extent in self.layer_extents(offset, length):
+            if extent.kind != HOLE:
+                yield extent
+                continue
+            end = extent.start + extent.length
+            shared = min(end, below.size)
+            if extent.start < shared:
+                for deeper in below.extents(extent.start, shared - extent.start):
+                    yield deeper._replace(depth=deeper.depth + 1)
+            if shared < end:
+                yield clip(extent, max(shared, extent.start), end)
+
+    def read_below(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` with what an unallocated range reads as."""
+        below = self.backing
+        shared = 0 if below is None else max(0, min(len(buffer), below.size - offset))
+        if below is not None and shared:
+            below.readinto(offset, buffer[:shared])
+        fill_zero(buffer[shared:])

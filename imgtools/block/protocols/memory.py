@@ -1,0 +1,80 @@
+"""A disk in memory, and the null disk: for tests, for measuring, and for what need not be kept."""
+
+from __future__ import annotations
+
+from imgtools.block.extent import ZERO, Extent
+from imgtools.block.node import Storage, fill_zero
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgtools.block.node import Buffer
+
+
+class MemoryNode(Storage):
+    """A growing file in memory. Like a file it reads as zeroes past its end."""
+
+    driver = "memory"
+
+    def __init__(self, filename: str = "memory:", content: Buffer = b"", *, read_only: bool = False) -> None:
+        super().__init__(filename, len(content), read_only=read_only)
+        self.content = bytearray(content)
+
+    def readinto(self, offset: int, buffer: memoryview) -> None:
+        piece = self.content[offset : offset + len(buffer)]
+        buffer[: len(piece)] = piece
+        fill_zero(buffer[len(piece) :])
+
+    def read(self, offset: int, length: int) -> bytes:
+        """As Node.read, but past the end the answer is short, as a file's is."""
+        return bytes(self.content[offset : offset + length])
+
+    def write(self, offset: int, data: Buffer) -> None:
+        if self.read_only:
+            self.refuse_write()
+        if offset > len(self.content):
+            self.content.extend(bytes(offset - len(self.content)))
+        self.content[offset : offset + len(data)] = data
+        self.size = len(self.content)
+
+    def writev(self, offset: int, pieces: list[Buffer]) -> None:
+        self.write(offset, b"".join(pieces))
+
+    def truncate(self, size: int) -> None:
+        del self.content[size:]
+        self.content.extend(bytes(size - len(self.content)))
+        self.size = size
+
+    def allocate(self, offset: int, length: int) -> None:
+        self.truncate(max(self.size, offset + length))
+
+    @property
+    def allocated_size(self) -> int:
+        return len(self.content)
+
+
+class NullNode(Storage):
+    """Takes every write and keeps none; reads as zeroes (QEMU's null-co with read-zeroes=on)."""
+
+    driver = "null-co"
+
+    def __init__(self, filename: str = "null-co://", size: int = 1 << 30) -> None:
+        super().__init__(filename, size, read_only=False)
+
+    def readinto(self, offset: int, buffer: memoryview) -> None:
+        fill_zero(buffer)
+
+    def write(self, offset: int, data: Buffer) -> None:
+        self.check_range(offset, len(data))
+
+    def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        self.check_range(offset, length)
+
+    def extents(self, offset: int, length: int) -> Iterator[Extent]:
+        if length:
+            yield Extent(offset, length, ZERO, 0, self, offset)
+
+    @property
+    def allocated_size(self) -> int:
+        return 0

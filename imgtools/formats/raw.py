@@ -1,0 +1,159 @@
+"""raw: the file is the disk, byte for byte.
+
+Options when opened: `offset` and `size` (bytes) show a window of the file. A file that is no multiple of 512
+bytes long is rounded up to a sector; what lies past its end reads as zeroes.
+"""
+
+from __future__ import annotations
+
+from imgtools.align import round_up
+from imgtools.block.extent import HOLE, ZERO, Extent
+from imgtools.block.format import Format, Measure, Option, Resizable
+from imgtools.block.node import Filter, Node
+from imgtools.errors import AccessDenied, BadOption, OutOfBounds
+from imgtools.sizes import parse_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from imgtools.block.graph import Context
+    from imgtools.block.node import Buffer, Storage
+
+SECTOR = 512
+
+
+class RawNode(Node, Resizable):
+    """The bytes of `storage` from `window_start`, `size` of them."""
+
+    driver = "raw"
+
+    def __init__(self, storage: Storage, *, window_start: int = 0, size: int | None = None) -> None:
+        length = round_up(max(0, storage.size - window_start), SECTOR) if size is None else size
+        super().__init__(storage.filename, length, read_only=storage.read_only)
+        self.storage = storage
+        self.children["file"] = storage
+        self.window_start = window_start
+        self.is_window = window_start > 0 or size is not None
+
+    def readinto(self, offset: int, buffer: memoryview) -> None:
+        self.check_range(offset, len(buffer))
+        self.storage.readinto(self.window_start + offset, buffer)
+
+    def write(self, offset: int, data: Buffer) -> None:
+        self._check_write(offset, len(data))
+        self.storage.write(self.window_start + offset, data)
+
+    def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        self._check_write(offset, length)
+        self.storage.zero(self.window_start + offset, length, unmap=unmap)
+
+    def discard(self, offset: int, length: int) -> None:
+        self._check_write(offset, length)
+        self.storage.discard(self.window_start + offset, length)
+
+    def flush(self) -> None:
+        self.storage.flush()
+
+    def extents(self, offset: int, length: int) -> Iterator[Extent]:
+        self.check_range(offset, length)
+        start = self.window_start
+        for extent in self.storage.extents(start + offset, length):
+            yield extent._replace(start=extent.start - start)
+
+    def prefetch(self, offset: int, length: int) -> None:
+        self.storage.prefetch(self.window_start + offset, length)
+
+    def resize(self, size: int, preallocation: str = "off") -> None:
+        if self.is_window:
+            raise BadOption("Cannot resize fixed-size raw disks", path=self.filename)
+        old = self.size
+        if preallocation != "off" and size < old:
+            raise BadOption("Preallocation can't be used for shrinking files", path=self.filename)
+        grow(self.storage, old, size, preallocation)
+        self.size = size
+
+    def _check_write(self, offset: int, length: int) -> None:
+        if self.read_only:
+            self.refuse_write()
+        self.check_range(offset, length)
+
+
+class GuessedRaw(Filter, Resizable):
+    """A raw disk whose format was only guessed: nothing may be written to its first sector that makes it look
+    like another format, or a guest could have the host open other files the next time."""
+
+    driver = "raw"
+
+    def write(self, offset: int, data: Buffer) -> None:
+        from imgtools.block.registry import probe
+
+        if offset < SECTOR:
+            head = bytes(offset) + bytes(data[: SECTOR - offset])
+            if probe(head) != "raw":
+                raise AccessDenied(
+                    "the first sector of a disk whose raw format was guessed may not hold another format's header",
+                    path=self.filename,
+                    offset=offset,
+                    hint="Name the format: -f raw.",
+                )
+        self.child.write(offset, data)
+
+    def resize(self, size: int, preallocation: str = "off") -> None:
+        assert isinstance(self.child, Resizable)
+        self.child.resize(size, preallocation)
+        self.size = self.child.size
+
+    @property
+    def allocated_size(self) -> int | None:
+        return self.child.allocated_size
+
+
+def grow(storage: Storage, old: int, size: int, preallocation: str) -> None:
+    """Bring a file from `old` to `size` bytes; `preallocation` is off, falloc (reserve) or full (write zeroes)."""
+    storage.truncate(size)
+    if preallocation == "falloc" and size > old:
+        storage.allocate(old, size - old)
+    elif preallocation == "full":
+        storage.zero(old, size - old, unmap=False)
+
+
+class Raw(Format):
+    name = "raw"
+    create_options = (
+        Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
+        Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
+        Option(
+            "preallocation",
+            "text",
+            "Preallocation mode (allowed values: off, falloc, full)",
+            choices=("off", "falloc", "full"),
+        ),
+        Option("size", "size", "Virtual disk size"),
+    )
+
+    def open(self, storage: Storage, context: Context) -> RawNode:
+        start = parse_size(context.options.get("offset", "0"))
+        size = parse_size(context.options["size"]) if "size" in context.options else None
+        if start > storage.size or (size is not None and start + size > storage.size):
+            raise OutOfBounds(
+                f"The sum of offset ({start}) and size ({size or 0}) has to be smaller or equal to the "
+                f"actual size of the containing file ({storage.size})",
+                path=storage.filename,
+            )
+        return RawNode(storage, window_start=start, size=size)
+
+    def create(self, path: str, size: int, options: dict[str, Any], context: Context) -> None:
+        storage = context.create_storage(path)
+        with storage:
+            grow(storage, 0, round_up(size, SECTOR), options.get("preallocation") or "off")
+
+    def measure(self, source: Node | None, size: int, options: dict[str, Any]) -> Measure:
+        total = round_up(source.size if source else size, SECTOR)
+        if source is None or options.get("preallocation") not in (None, "off"):
+            return Measure(total, total)
+        return Measure(sum(e.length for e in source.extents(0, source.size) if e.kind not in (ZERO, HOLE)), total)
+
+
+FORMAT = Raw()
