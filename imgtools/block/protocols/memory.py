@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgtools.block.extent import ZERO, Extent
+from imgtools.block.extent import DATA, ZERO, Extent
 from imgtools.block.node import Storage, fill_zero
 
 TYPE_CHECKING = False
@@ -37,6 +37,19 @@ class MemoryNode(Storage):
             self.content.extend(bytes(offset - len(self.content)))
         self.content[offset : offset + len(data)] = data
         self.size = len(self.content)
+
+    def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        if offset + length > self.size:
+            self.truncate(offset + length)
+        super().zero(offset, length, unmap=unmap)
+
+    def extents(self, offset: int, length: int) -> Iterator[Extent]:
+        end = offset + length
+        stored = max(offset, min(end, self.size))
+        if offset < stored:
+            yield Extent(offset, stored - offset, DATA, 0, self, offset)
+        if stored < end:
+            yield Extent(stored, end - stored, ZERO, 0, self, stored)
 
     def writev(self, offset: int, pieces: list[Buffer]) -> None:
         self.write(offset, b"".join(pieces))

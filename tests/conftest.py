@@ -1,0 +1,85 @@
+"""Fixtures for every test: the peers' tools, which are compared with where they are installed.
+
+A test that needs a tool which is missing is skipped with that reason; with IMGTOOLS_TESTS_NO_SKIP=1, as in
+continuous integration, it fails instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+Runner = Callable[..., subprocess.CompletedProcess[str]]
+
+# Deterministic and without a deadline: two cores that other work shares make any time limit a coin toss.
+settings.register_profile(
+    "imgtools",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("imgtools")
+
+
+def cannot_run(reason: str) -> NoReturn:
+    """Skip the running test, or fail it where nothing may be skipped."""
+    if os.environ.get("IMGTOOLS_TESTS_NO_SKIP") == "1":
+        pytest.fail(f"IMGTOOLS_TESTS_NO_SKIP=1, but {reason}")
+    pytest.skip(reason)
+
+
+def require_tool(name: str) -> str:
+    """The path of a peer's program."""
+    return shutil.which(name) or cannot_run(f"{name} is not installed")
+
+
+def run(*command: str | Path, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, with text output in English. `check` asserts that it succeeded."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    assert not check or done.returncode == 0, f"{command} exited with {done.returncode}: {done.stdout}{done.stderr}"
+    return done
+
+
+@pytest.fixture
+def qemu_img() -> Runner:
+    """`qemu_img("info", path)`: run qemu-img; `check=False` lets it fail."""
+    tool = require_tool("qemu-img")
+    return lambda *args, **kwargs: run(tool, *args, **kwargs)
+
+
+@pytest.fixture
+def qemu_io() -> Runner:
+    """`qemu_io(path, "write -P 7 0 64k", "flush", format="vdi")`: run commands of qemu-io on an image."""
+    tool = require_tool("qemu-io")
+
+    def run_commands(
+        path: str | Path, *commands: str, format: str = "raw", check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        words = [word for command in commands for word in ("-c", command)]
+        done = run(tool, "-f", format, *words, path, check=check)
+        assert not check or "failed" not in done.stdout + done.stderr, done.stdout + done.stderr
+        return done
+
+    return run_commands
+
+
+@pytest.fixture
+def qemu_nbd_path() -> str:
+    """The path of qemu-nbd, which stays in the foreground and holds an image as long as it runs."""
+    return require_tool("qemu-nbd")
