@@ -1,7 +1,7 @@
 """What is left of an image when its writer dies: replayed at every write.
 
 `RecordingStorage` logs what reaches the file. `survives_crashes` runs a script of operations on one, then takes
-every prefix of the log, also with its last write torn in half, as the file that a killed process leaves behind:
+every prefix of the log, also with its last write torn at a sector's border, as the file that a crash leaves behind:
 the image must open, hold every byte that was flushed before, and its check may report leaks but no corruption;
 repairing the leaks must leave none.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from imgtools.align import round_down
 from imgtools.block.format import Checkable
 from imgtools.block.node import Node
 from imgtools.block.protocols.memory import MemoryNode
@@ -18,6 +19,9 @@ from tests.model import Model, Operation, Subject, check_is_clean
 
 if TYPE_CHECKING:
     from imgtools.block.node import Buffer
+
+SECTOR = 512
+"""Disks write sectors whole."""
 
 Event = tuple[str, int, bytes]
 """("write", offset, data), ("truncate", size, b""), or ("flush", 0, b"")."""
@@ -49,15 +53,16 @@ class RecordingStorage(MemoryNode):
     def contents_after(self) -> Iterator[tuple[int, str, bytearray]]:
         """What a crash can leave: (events that were begun, "whole" or "torn", the file's content).
 
-        "whole" files had all those events; "torn" ones only the first half of the last, a write.
+        "whole" files had all those events; "torn" ones only the first sectors of the last, a write: about half.
         """
         state = MemoryNode("replay", self.base)
         yield 0, "whole", bytearray(state.content)
         for count, (verb, where, data) in enumerate(self.log, 1):
             if verb == "write":
-                if len(data) > 1:
+                border = round_down(where + len(data) // 2, SECTOR)
+                if border > where:
                     torn = MemoryNode("replay", state.content)
-                    torn.write(where, data[: len(data) // 2])
+                    torn.write(where, data[: border - where])
                     yield count, "torn", torn.content
                 state.write(where, data)
             elif verb == "truncate":

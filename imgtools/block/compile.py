@@ -10,8 +10,8 @@ and one byte order; anything else there (enumerations, variable parts) is for `e
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 
 import construct
 
@@ -43,11 +43,10 @@ def layout_of(declaration: construct.Struct) -> tuple[str, list[str]] | None:
     return order + codes, fields
 
 
-def compile_module(package: str) -> str:
-    """The text of records.py for the structs.py of `package`."""
-    module = import_module(f"{package}.structs")
+def compile_module(source: Path) -> str:
+    """The text of records.py for a structs.py, which is run by itself: its package needs the records to import."""
     text = HEADER
-    for name, declaration in vars(module).items():
+    for name, declaration in run_path(str(source)).items():
         if not isinstance(declaration, construct.Struct) or (compiled := layout_of(declaration)) is None:
             continue
         layout, fields = compiled
@@ -59,7 +58,7 @@ def compile_module(package: str) -> str:
 def main() -> int:
     stale = []
     for source in sorted(FORMATS.glob("*/structs.py")):
-        text = compile_module(f"imgtools.formats.{source.parent.name}")
+        text = compile_module(source)
         target = source.with_name("records.py")
         if not target.exists() or target.read_text() != text:
             stale.append(target)
