@@ -69,17 +69,22 @@ class ObjectCache:
         """The object with this key if the cache holds it unharmed."""
         if self.problem:
             return None
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO must not stop us
         try:
-            descriptor = os.open(self.path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self.path(key), flags)
         except OSError:
             return None
-        with open(descriptor, "rb") as file:
+        try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
                 return None
-            data = file.read()
-            with contextlib.suppress(OSError):
-                os.utime(descriptor)
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read()
+            os.utime(descriptor)  # it is in use: see `prune`
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
         return _unpack(key, data)
 
     def write(self, key: str, payload: bytes) -> None:

@@ -96,6 +96,9 @@ class _Checker(Expressions):
         target = node.targets[0]
         if len(node.targets) != 1:
             self.fail(node, "chained assignment cannot be compiled", "write one assignment for each variable")
+        memory = self.local_memory(node)
+        if memory is not None:
+            return [memory]
         if not isinstance(target, ast.Tuple):
             return [self.assign(node, target, self.expr(node.value))]
         if not isinstance(node.value, ast.Tuple) or len(node.value.elts) != len(target.elts):
@@ -110,6 +113,21 @@ class _Checker(Expressions):
             values.append(value)
         return before + [self.assign(node, t, v) for t, v in zip(target.elts, values, strict=True)]
 
+    def local_memory(self, node: ast.Assign) -> Stmt | None:
+        """`x = Segment()`, `x = Array[u8, 16]()`: a local struct or array."""
+        target, value = node.targets[0], node.value
+        if not isinstance(target, ast.Name) or not isinstance(value, ast.Call):
+            return None
+        kind = resolve(self.callee(value.func))
+        if kind is None or kind.is_scalar:
+            return None
+        if value.args or value.keywords:
+            self.fail(value, f"a local {kind} starts as zeros", "assign its parts")
+        self.declare(node, target.id, kind)
+        if self.assigned is not None:
+            self.assigned.add(target.id)
+        return tree.Clear(node.lineno, target.id)
+
     def _annassign(self, node: ast.AnnAssign) -> list[Stmt]:
         if not isinstance(node.target, ast.Name):
             self.fail(node, "only local variables are annotated")
@@ -121,11 +139,7 @@ class _Checker(Expressions):
             self.fail(node.annotation, "this is not a type of emulator.native")
         self.declare(node, node.target.id, kind)
         if not kind.is_scalar:
-            if node.value is not None:
-                self.fail(node.value, "a local array or struct starts as zeros; assign its parts")
-            if self.assigned is not None:
-                self.assigned.add(node.target.id)
-            return [tree.Clear(node.lineno, node.target.id)]
+            self.fail(node, f"a variable cannot hold a whole {kind}", f"write {node.target.id} = {kind}()")
         return [] if node.value is None else [self.assign(node, node.target, self.expr(node.value))]
 
     def _augassign(self, node: ast.AugAssign) -> list[Stmt]:

@@ -149,6 +149,9 @@ class Expressions:
 
     def convert(self, wanted: Type, node: ast.Call) -> Expr:
         """`u8(x)`, `f64(x)`, `Ptr[Cpu](address)`: the explicit conversions."""
+        if not wanted.is_scalar:
+            hint = "make a local of it: x = " + ast.unparse(node)
+            self.fail(node, f"a {wanted} is not a value", hint)
         if len(node.args) != 1 or node.keywords:
             self.fail(node, f"{wanted}(...) takes one value")
         if wanted is BOOL:
@@ -251,7 +254,7 @@ class Expressions:
     # -- calls ----------------------------------------------------------------------------------------------
 
     def _call(self, node: ast.Call) -> Expr:
-        callee = self._callee(node.func)
+        callee = self.callee(node.func)
         if callee is min or callee is max:
             callee = _BUILTINS[callee]
         kind = resolve(callee)
@@ -275,7 +278,7 @@ class Expressions:
         arguments = self._arguments(node, list(pointer.type.parameters), "this function pointer")
         return tree.CallPointer(pointer.type.result, pointer.type, pointer, arguments)
 
-    def _callee(self, node: ast.expr) -> Any:
+    def callee(self, node: ast.expr) -> Any:
         """What is called, if it is known at compile time."""
         base = node.value if isinstance(node, ast.Subscript) else node
         name = dotted_name(base)

@@ -63,7 +63,7 @@ class StructType(Type):
         return f"struct {self.name}({', '.join(parts)}; {self.size})"
 
     def __call__(self, *values: Any, **fields: Any) -> Any:
-        """A new instance as a ctypes structure, zero unless values are given."""
+        """A new struct of zeros: a local in compiled code, a ctypes structure in ordinary Python."""
         return self.ctype(*values, **fields)
 
     def __repr__(self) -> str:

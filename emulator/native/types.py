@@ -98,6 +98,10 @@ class ArrayType(Type):
         self.element = element
         self.length = length
 
+    def __call__(self) -> Any:
+        """A new array of zeros: a local in compiled code, a ctypes array in ordinary Python."""
+        return self.ctype()
+
 
 class FnPtrType(Type):
     """`FnPtr[[A, B], R]`, the address of a C function: how compiled code calls back into Python."""

@@ -337,8 +337,8 @@ def pointers(p: Ptr[u16], n: u32) -> i64:
 def local_memory(n: u32) -> u64:
     total: u64 = 0
     for i in range(4):
-        scratch: Array[u32, 8]
-        seg: Segment
+        scratch = Array[u32, 8]()
+        seg = Segment()
         scratch[i] = n + i
         seg.base = scratch[i]
         for j in range(8):
