@@ -8,7 +8,7 @@ which says by the capability classes below what more it can do.
 from __future__ import annotations
 
 from imgtools.errors import BadOption, UnsupportedFeature
-from imgtools.sizes import parse_size
+from imgtools.sizes import TooLarge, parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Option:
         if self.kind == "size":
             try:
                 return parse_size(text)
+            except TooLarge:
+                raise BadOption(f"Value '{text}' is out of range for parameter '{self.name}'") from None
             except BadOption:
                 raise BadOption(
                     f"Parameter '{self.name}' expects a non-negative number below 2^64",
@@ -60,7 +62,9 @@ class Option:
                 raise BadOption(f"Parameter '{self.name}' expects a number")
             return int(text)
         if self.choices and text not in self.choices:
-            raise BadOption(f"Invalid parameter '{text}'", hint=f"{self.name} is one of: {', '.join(self.choices)}.")
+            raise BadOption(
+                f"invalid parameter value: {text}", hint=f"{self.name} is one of: {', '.join(self.choices)}."
+            )
         return text
 
 

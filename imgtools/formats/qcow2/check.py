@@ -1,0 +1,272 @@
+"""Checking a qcow2 image: do its reference counts and flags say what its tables really refer to?
+
+The texts of the findings are those of `qemu-img check`, which people and programs know.
+
+Repairs: "leaks" lowers counts that are too high; "all" also raises those that are too low and mends COPIED flags.
+A count that is too low is mended before anything is allocated, so that a repair never takes a cluster in use.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from imgtools.block.format import CheckResult, Finding
+from imgtools.formats.qcow2 import header as head
+from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, to_native
+from imgtools.formats.qcow2.records import BITMAP_ENTRY, BITMAPS_EXTENSION
+from imgtools.formats.qcow2.refcount import TABLE_OFFSET_MASK, Refcounts
+from imgtools.formats.qcow2.references import References, TableCounter, TableStatistics
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from imgtools.formats.qcow2.node import Qcow2Node
+
+
+def check(node: Qcow2Node, report: Callable[[Finding], None], repair: str | None) -> CheckResult:
+    """Check the image, and mend what `repair` allows. See `Checkable`."""
+    return Check(node, report, repair).run()
+
+
+class Check:
+    """One run over one image."""
+
+    def __init__(self, node: Qcow2Node, report: Callable[[Finding], None], repair: str | None) -> None:
+        self.node = node
+        self.report = report
+        self.repair = repair
+        self.result = CheckResult()
+        self.header = node.header
+        self.storage = node.storage
+        self.refcounts = node.writer.refcounts if repair else Refcounts(node.storage, node.header)
+        self.references = References(self.storage.size, self.header.cluster_bits, self._error, node.filename)
+        self.statistics = TableStatistics()
+        self.has_data_file = bool(self.header.incompatible & head.DATA_FILE)
+
+    def run(self) -> CheckResult:
+        self._count_structures()
+        self._count_tables()
+        self._check_refcount_blocks()
+        sound = self.result.corruptions == 0
+        self._compare_counts()
+        if self.statistics.suspicious or self.result.corruptions or max(self.references.counts, default=0) > 1:
+            self._check_copied_flags()
+        if self.repair:
+            self._finish_repair(sound)
+        result = self.result
+        result.total_clusters = -(-self.node.size >> self.header.cluster_bits)
+        result.allocated_clusters = self.statistics.allocated
+        result.compressed_clusters = self.statistics.compressed
+        result.fragmented_clusters = self.statistics.fragmented
+        result.image_end_offset = self.references.highest << self.header.cluster_bits
+        return result
+
+    # What the image refers to.
+
+    def _count_structures(self) -> None:
+        references, header = self.references, self.header
+        references.add_bytes(0, header.cluster_size)
+        references.add_bytes(header.l1_table_offset, header.l1_size * 8)
+        references.add_bytes(header.refcount_table_offset, len(self.refcounts.table) * 8)
+        if self.node.snapshots:
+            references.add_bytes(header.snapshots_offset, sum(snapshot.length for snapshot in self.node.snapshots))
+        for snapshot in self.node.snapshots:
+            references.add_bytes(snapshot.l1_table_offset, snapshot.l1_size * 8)
+        luks = header.extension(head.LUKS_HEADER)
+        if luks is not None and len(luks) >= 16:
+            references.add_bytes(int.from_bytes(luks[:8], "big"), int.from_bytes(luks[8:16], "big"))
+        self._count_bitmaps()
+
+    def _count_bitmaps(self) -> None:
+        content = self.header.extension(head.BITMAPS)
+        if content is None or not self.header.autoclear & head.BITMAPS_CONSISTENT:
+            return
+        extension = BITMAPS_EXTENSION.parse(content)
+        self.references.add_bytes(extension.directory_offset, extension.directory_size)
+        directory = self.storage.read(extension.directory_offset, min(extension.directory_size, 64 << 20))
+        offset = 0
+        for _ in range(extension.nb_bitmaps):
+            if offset + BITMAP_ENTRY.size > len(directory):
+                break
+            entry = BITMAP_ENTRY.parse(directory, offset)
+            self.references.add_bytes(entry.table_offset, entry.table_size * 8)
+            data = self.storage.read(entry.table_offset, min(entry.table_size * 8, 64 << 20))
+            for item in to_native(data[: len(data) & -8]):
+                if item & OFFSET_MASK:
+                    self.references.add_bytes(item & OFFSET_MASK, self.header.cluster_size)
+            offset += BITMAP_ENTRY.size + entry.extra_data_size + entry.name_size
+            offset += -offset % 8
+
+    def _count_tables(self) -> None:
+        counter = TableCounter(self.node.mapping, self.references)
+        self._count_l1(counter, self.node.mapping.l1, self.statistics)
+        for snapshot in self.node.snapshots:
+            data = self.storage.read(snapshot.l1_table_offset, snapshot.l1_size * 8)
+            self._count_l1(counter, to_native(data[: len(data) & -8]), None)
+
+    def _count_l1(self, counter: TableCounter, l1: array[int], statistics: TableStatistics | None) -> None:
+        mapping, references = self.node.mapping, self.references
+        for index, entry in enumerate(l1):
+            offset = entry & OFFSET_MASK
+            if not offset:
+                continue
+            if offset & (mapping.cluster_size - 1):
+                self._error(
+                    f"ERROR l2_offset={offset:x}: Table is not cluster aligned; L1 entry corrupted", "L1 table", index
+                )
+                continue
+            references.add(offset >> mapping.cluster_bits, 1)
+            if statistics is not None and not entry & COPIED:
+                statistics.suspicious.append(index)
+            data = self.storage.read(offset, mapping.cluster_size)
+            table = to_native(data + bytes(mapping.cluster_size - len(data)))
+            if not self.has_data_file:
+                counter.count(index, table, statistics)
+
+    # What the image says.
+
+    def _check_refcount_blocks(self) -> None:
+        size, bits = self.header.cluster_size, self.header.cluster_bits
+        for index, entry in enumerate(self.refcounts.table):
+            if not entry:
+                continue
+            offset = entry & TABLE_OFFSET_MASK
+            if offset & (size - 1) or entry & ~TABLE_OFFSET_MASK:
+                self._error(
+                    f"ERROR refcount block {index} is not cluster aligned; refcount table entry corrupted",
+                    "refcount table",
+                    offset,
+                )
+                self.refcounts.table[index] = 0
+            elif offset >= self.storage.size:
+                self._error(f"ERROR refcount block {index} is outside image", "refcount table", offset)
+                self.refcounts.table[index] = 0
+            else:
+                self.references.add(offset >> bits, 1)
+                if self.references.get(offset >> bits) != 1:
+                    self._error(
+                        f"ERROR refcount block {index} refcount={self.references.get(offset >> bits)}",
+                        "refcount block",
+                        offset,
+                    )
+
+    def _compare_counts(self) -> None:
+        for first, count, stored in self._stored_blocks():
+            if stored is None:
+                self._compare_block(first, array("Q", [0]) * count, self.references.exact(first, count))
+            elif not self._equal(stored, first, count):
+                self._compare_block(first, self.refcounts.codec.decode(stored), self.references.exact(first, count))
+
+    def _equal(self, stored: bytes, first: int, count: int) -> bool:
+        """Whether a block holds just what is referred to, found out without looking at its entries one by one."""
+        codec = self.refcounts.codec
+        wanted = self.references.small(first, count)
+        if codec.width == 16 and not self.references.more:
+            expected = bytearray(len(stored))
+            expected[1::2] = wanted
+            return stored == expected
+        exact = self.references.exact(first, count)
+        return max(exact) <= codec.maximum and stored == codec.encode(array(codec.typecode, exact.tolist()))
+
+    def _stored_blocks(self) -> Iterator[tuple[int, int, bytes | None]]:
+        """(first cluster, count, block) over the clusters of the file and all blocks behind its end."""
+        size, per_block = self.header.cluster_size, self.refcounts.per_block
+        needed = -(-self.references.clusters // per_block)
+        for index in range(max(needed, len(self.refcounts.table))):
+            entry = self.refcounts.table[index] if index < len(self.refcounts.table) else 0
+            if not entry and index >= needed:
+                continue
+            count = per_block
+            if not entry:
+                count = min(per_block, self.references.clusters - index * per_block)
+                yield index * per_block, count, None
+                continue
+            data = self.storage.read(entry & TABLE_OFFSET_MASK, size)
+            yield index * per_block, count, data + bytes(size - len(data))
+
+    def _compare_block(self, first: int, stored: array[int], wanted: array[int]) -> None:
+        for position, (count, reference) in enumerate(zip(stored, wanted, strict=True)):
+            if count == reference:
+                continue
+            leak = count > reference
+            fix = self.repair == "all" or (self.repair == "leaks" and leak)
+            word = "Repairing" if fix else "Leaked" if leak else "ERROR"
+            cluster = first + position
+            message = f"{word} cluster {cluster} refcount={count} reference={reference}"
+            offset = cluster << self.header.cluster_bits
+            self.report(Finding("leak" if leak else "error", message, structure="refcount block", offset=offset))
+            if fix:
+                self._set_count(cluster, reference)
+                if leak:
+                    self.result.leaks_fixed += 1
+                else:
+                    self.result.corruptions_fixed += 1
+            if leak:
+                self.result.leaks += 1
+            else:
+                self.result.corruptions += 1
+
+    def _set_count(self, cluster: int, count: int) -> None:
+        self.refcounts.add(cluster, 1, count - self.refcounts.get(cluster))
+
+    def _check_copied_flags(self) -> None:
+        """The COPIED flag of an active entry must say exactly whether its cluster's count is 1."""
+        mapping, bits = self.node.mapping, self.header.cluster_bits
+        for index, entry in enumerate(mapping.l1):
+            offset = entry & OFFSET_MASK
+            if not offset or offset & (mapping.cluster_size - 1):
+                continue
+            count = self._count_of(offset >> bits)
+            if (count == 1) != bool(entry & COPIED):
+                self._copied_error(f"L2 cluster: l1_index={index} l1_entry={entry:x} refcount={count}", "L1 table")
+                if self.repair == "all":
+                    mapping.l1[index] ^= COPIED
+                    mapping.l1_dirty = True
+            table = mapping.table(index)
+            if table is not None and not self.has_data_file:
+                self._check_table_flags(index, table)
+
+    def _check_table_flags(self, index: int, table: array[int]) -> None:
+        bits, low = self.header.cluster_bits, self.header.cluster_size - 1
+        for position, entry in enumerate(table):
+            if entry & COMPRESSED:
+                if entry & COPIED:
+                    self._error(
+                        f"ERROR: coffset=0x{entry & OFFSET_MASK:x}: copied flag must never be set for compressed "
+                        "clusters",
+                        "L2 table",
+                        position,
+                    )
+                continue
+            host = entry & OFFSET_MASK
+            if not host or host & low:
+                continue
+            count = self._count_of(host >> bits)
+            if (count == 1) != bool(entry & COPIED):
+                self._copied_error(f"data cluster: l2_entry={entry:x} refcount={count}", "L2 table")
+                if self.repair == "all":
+                    table[position] ^= COPIED
+                    self.node.mapping.dirty.add(index)
+
+    def _count_of(self, cluster: int) -> int:
+        return self.references.get(cluster) if self.repair == "all" else self.refcounts.get(cluster)
+
+    def _copied_error(self, text: str, structure: str) -> None:
+        word = "Repairing" if self.repair == "all" else "ERROR"
+        self._error(f"{word} OFLAG_COPIED {text}", structure, None)
+        if self.repair == "all":
+            self.result.corruptions_fixed += 1
+
+    def _error(self, message: str, structure: str, offset: int | None) -> None:
+        self.result.corruptions += 1
+        self.report(Finding("error", message, structure=structure, offset=offset))
+
+    def _finish_repair(self, sound: bool) -> None:
+        writer = self.node.writer
+        writer.write_back()
+        mended = self.result.corruptions == self.result.corruptions_fixed
+        if self.repair == "all" and sound and mended and self.header.incompatible & (head.DIRTY | head.CORRUPT):
+            self.header.incompatible &= ~(head.DIRTY | head.CORRUPT)
+            writer.write_header()
+        writer.flush()

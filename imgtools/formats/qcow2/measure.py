@@ -1,0 +1,62 @@
+"""How large a qcow2 file becomes: for an empty disk, or for the content of another image.
+
+Sizes are those of a file that is written in order: header, refcount table and blocks, L1 and L2 tables, data.
+"""
+
+from __future__ import annotations
+
+from imgtools.align import div_up, round_up
+from imgtools.block.extent import COMPRESSED, DATA
+from imgtools.block.format import Measure
+from imgtools.errors import BadOption, ImageError
+from imgtools.formats.qcow2.create import check_cluster_size, new_header
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from imgtools.block.node import Node
+
+
+def measure(source: Node | None, size: int, options: dict[str, Any]) -> Measure:
+    """The file size for `source` (or an empty disk of `size` bytes) under the create options."""
+    cluster = check_cluster_size(options.get("cluster_size") or 65536)
+    disk = round_up(source.size if source is not None else size, 512)
+    try:
+        refcount_bits = 1 << new_header(disk, options).refcount_order
+    except ImageError as error:
+        if error.kind == "out-of-bounds":
+            raise BadOption("The image size is too large (try using a larger cluster size)") from None
+        raise
+    full = _file_size(round_up(disk, cluster), cluster, refcount_bits)
+    if options.get("preallocation") in ("full", "falloc"):
+        return Measure(full, full)
+    used = 0 if source is None else _used(source, cluster)
+    return Measure(full - round_up(disk, cluster) + used, full)
+
+
+def _used(source: Node, cluster: int) -> int:
+    """Bytes of the clusters in which `source` has any data."""
+    used, counted_to = 0, 0
+    for extent in source.extents(0, source.size):
+        if extent.kind in (DATA, COMPRESSED):
+            first = max(counted_to, extent.start - extent.start % cluster)
+            counted_to = max(counted_to, round_up(extent.start + extent.length, cluster))
+            used += max(0, counted_to - first)
+    return used
+
+
+def _file_size(data: int, cluster: int, refcount_bits: int) -> int:
+    """All of the file where `data` bytes of guest clusters are allocated."""
+    tables = div_up(data, cluster * cluster // 8)
+    l1_and_l2 = round_up(tables * 8, cluster) + tables * cluster
+    fixed = cluster + l1_and_l2 + data
+    counts_per_block = cluster * 8 // refcount_bits
+    blocks = table = 0
+    while True:  # the refcounts count themselves
+        clusters = fixed // cluster + blocks + table
+        new_blocks = div_up(clusters, counts_per_block)
+        new_table = div_up(new_blocks * 8, cluster)
+        if (new_blocks, new_table) == (blocks, table):
+            return fixed + (blocks + table) * cluster
+        blocks, table = new_blocks, new_table

@@ -1,0 +1,315 @@
+"""A qcow2 image as a disk: opening and reading. Writing is in `write`, checking in `check`.
+
+header   features, limits, names                mapping   guest offset -> what lies there
+refcount who uses which cluster; allocation     overlap   what guest data must never hit
+"""
+
+from __future__ import annotations
+
+from _thread import RLock
+
+from imgtools.block.extent import DATA, HOLE, ZERO, Extent
+from imgtools.block.format import Checkable, Compressing, Resizable
+from imgtools.block.node import Layer, fill_zero
+from imgtools.errors import AccessDenied, CorruptImage, ImageError, UnsupportedFeature
+from imgtools.formats.qcow2 import header as head
+from imgtools.formats.qcow2.mapping import COPIED, OFFSET_MASK, Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from imgtools.block.format import CheckResult, Finding
+    from imgtools.block.graph import Context
+    from imgtools.block.node import Buffer, Storage
+    from imgtools.formats.qcow2.header import Header
+    from imgtools.formats.qcow2.snapshot import Snapshot
+    from imgtools.formats.qcow2.write import Writer
+
+DECOMPRESSED_CACHE = 16
+"""Decompressed clusters kept: neighbouring small reads then cost one decompression."""
+
+
+class Qcow2Node(Layer, Checkable, Resizable, Compressing):
+    """An open qcow2 image. `context.checking` lets images pass that may only be checked."""
+
+    driver = "qcow2"
+
+    def __init__(self, storage: Storage, header: Header, context: Context) -> None:
+        super().__init__(storage.filename, header.size, read_only=not context.writable)
+        self.storage = storage
+        self.children["file"] = storage
+        self.header = header
+        self.lock = RLock()
+        self.mapping = Mapping(storage, header, self.lock)
+        self.data = storage
+        """Where guest data lies: the image itself, or its external data file."""
+        self.cluster_size: int | None = header.cluster_size
+        self.encrypted = header.crypt_method != head.NO_ENCRYPTION
+        self.backing_name = (
+            None if header.backing_name is None else header.backing_name.decode(errors="surrogateescape")
+        )
+        self.backing_format = header.backing_format
+        self.compression_unit = header.cluster_size
+        self.compression = head.COMPRESSION_NAMES[header.compression_type]
+        self.pass_discard = context.options.get("discard", "unmap") in ("unmap", "on")
+        """Whether the file's space is given back when clusters become free."""
+        self.context = context
+        self._bits = header.cluster_bits
+        self._low = header.cluster_size - 1
+        self._index_mask = self.mapping.entries - 1
+        # An entry of data in a cluster of its own has no other bit set than these.
+        self._not_offset = ~(OFFSET_MASK & ~self._low) & ((1 << 64) - 1)
+        self._decompress: Callable[[bytes], bytes] | None = None
+        self._decompressed: dict[int, bytes] = {}
+        self._writer: Writer | None = None
+        self._snapshots: list[Snapshot] | None = None
+        self._metadata_preallocated: bool | None = None
+
+    # Facts.
+
+    @property
+    def dirty(self) -> bool:
+        return bool(self.header.incompatible & head.DIRTY)
+
+    @property
+    def corrupt(self) -> bool:
+        return bool(self.header.incompatible & head.CORRUPT)
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """The internal snapshots, read when first asked for."""
+        if self._snapshots is None:
+            from imgtools.formats.qcow2.snapshot import read_snapshots
+
+            self._snapshots = read_snapshots(self.storage, self.header) if self.header.nb_snapshots else []
+        return self._snapshots
+
+    def details(self) -> dict[str, Any]:
+        from imgtools.formats.qcow2.details import details
+
+        return details(self)
+
+    # Reading.
+
+    def readinto(self, offset: int, buffer: memoryview) -> None:
+        length = len(buffer)
+        within = offset & self._low
+        if within + length <= self._low + 1 and 0 <= offset <= self.size - length:
+            table = self.mapping.tables.get(offset >> self.mapping.span_bits)
+            if table is not None:
+                entry = table[(offset >> self._bits) & self._index_mask]
+                if entry & self._not_offset == COPIED and entry != COPIED:
+                    self.data.readinto(entry - COPIED + within, buffer)
+                    return
+        self.check_range(offset, length)
+        self._read_runs(offset, buffer)
+
+    def _read_runs(self, offset: int, buffer: memoryview) -> None:
+        end = offset + len(buffer)
+        for start, stop, kind, host in self.mapping.runs(offset, end):
+            piece = buffer[start - offset : stop - offset]
+            if kind == DATA:
+                self.data.readinto(host, piece)
+            elif kind == HOLE:
+                self.read_below(start, piece)
+            elif kind == ZERO:
+                fill_zero(piece)
+            else:
+                within = start & self._low
+                piece[:] = self._decompressed_cluster(host, start)[within : within + len(piece)]
+
+    def _decompressed_cluster(self, entry: int, guest: int) -> bytes:
+        data = self._decompressed.get(entry)
+        if data is not None:
+            return data
+        from imgtools.formats.qcow2.compression import StreamLocator, decompressor
+
+        if self._decompress is None:
+            self._decompress = decompressor(self.compression, self.header.cluster_size)
+        offset, length = StreamLocator(self._bits).locate(entry & ~COPIED)
+        try:
+            data = self._decompress(self.storage.read(offset, length))
+        except ImageError as error:
+            error.path, error.offset = self.filename, offset
+            error.message += f" (guest offset {guest & ~self._low:#x})"
+            raise
+        if len(self._decompressed) >= DECOMPRESSED_CACHE:
+            self._decompressed.clear()
+        self._decompressed[entry] = data
+        return data
+
+    def layer_extents(self, offset: int, length: int) -> Iterator[Extent]:
+        self.check_range(offset, length)
+        data = self.data
+        held: tuple[int, int, str, int] | None = None
+        for run in self.mapping.runs(offset, offset + length):
+            if held is not None:
+                start, stop, kind, host = held
+                if run[2] == kind and (kind != DATA or run[3] == host + stop - start):
+                    held = (start, run[1], kind, host)
+                    continue
+                yield Extent(start, stop - start, kind, 0, *((data, host) if kind == DATA else (None, None)))
+            held = run
+        if held is not None:
+            start, stop, kind, host = held
+            yield Extent(start, stop - start, kind, 0, *((data, host) if kind == DATA else (None, None)))
+
+    def prefetch(self, offset: int, length: int) -> None:
+        for start, stop, kind, host in self.mapping.runs(offset, offset + length):
+            if kind == DATA:
+                self.data.prefetch(host, stop - start)
+
+    # Writing.
+
+    @property
+    def writer(self) -> Writer:
+        """What writes to this image; raises where it may not be written."""
+        if self._writer is None:
+            from imgtools.formats.qcow2.write import Writer
+
+            if self.read_only:
+                self.refuse_write()
+            with self.lock:
+                if self._writer is None:
+                    self._writer = Writer(self)
+        return self._writer
+
+    def write(self, offset: int, data: Buffer) -> None:
+        writer = self._writer or self.writer
+        within, length = offset & self._low, len(data)
+        if within + length <= self._low + 1 and 0 <= offset <= self.size - length:
+            writer.write_small(offset, data)
+            return
+        self.check_range(offset, length)
+        writer.write(offset, memoryview(data).cast("B"))
+
+    def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        self.check_range(offset, length)
+        self.writer.zero(offset, length, unmap)
+
+    def discard(self, offset: int, length: int) -> None:
+        self.check_range(offset, length)
+        self.writer.discard(offset, length)
+
+    def flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
+        elif not self.read_only:
+            self.storage.flush()
+
+    def compressor(self, level: int | None = None) -> Callable[[Buffer], bytes | None]:
+        from imgtools.formats.qcow2.compression import compressor
+
+        return compressor(self.compression, self.header.cluster_size, level)
+
+    def write_compressed(self, offset: int, length: int, stream: bytes) -> None:
+        self.check_range(offset, length)
+        self.writer.write_compressed(offset, stream)
+
+    def resize(self, size: int, preallocation: str = "off") -> None:
+        from imgtools.formats.qcow2.resize import resize
+
+        resize(self, size, preallocation)
+
+    def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
+        from imgtools.formats.qcow2.check import check
+
+        return check(self, report, repair)
+
+    def forget_decompressed(self) -> None:
+        """Streams have been freed: what their entries stood for may change."""
+        self._decompressed.clear()
+
+    @property
+    def metadata_preallocated(self) -> bool:
+        """Whether clusters are mapped that the file has no space for yet: then its holes are zeroes of the disk."""
+        if self._metadata_preallocated is None:
+            allocated = self.storage.allocated_size
+            self._metadata_preallocated = allocated is not None and self._has_unwritten_clusters(allocated)
+        return self._metadata_preallocated
+
+    def _has_unwritten_clusters(self, allocated: int) -> bool:
+        """Compare the space of the file on its host with its length; images of few holes are not sparse."""
+        return self.storage.size - allocated >= max(2 * self.header.cluster_size, self.storage.size // 10)
+
+    def close(self) -> None:
+        try:
+            if self._writer is not None:
+                self._writer.finish()
+                self._writer = None
+        finally:
+            super().close()
+
+
+def open_qcow2(storage: Storage, context: Context) -> Qcow2Node:
+    """The image in `storage` with what it names; refuses by name what cannot be read or written."""
+    header = head.parse(storage)
+    if not context.checking:
+        _refuse_unusable(header, storage, context.writable)
+    node = Qcow2Node(storage, header, context)
+    try:
+        if header.incompatible & head.DATA_FILE:
+            _open_data_file(node, context)
+        if header.backing_name and context.backing and not context.checking:
+            below = context.open_backing(storage.filename, node.backing_name or "", node.backing_format)
+            node.children["backing"] = below
+        if context.writable and not context.checking and node.dirty:
+            _repair_dirty(node)
+    except BaseException:
+        for name, child in node.children.items():
+            if name != "file":
+                child.close()
+        raise
+    return node
+
+
+def _refuse_unusable(header: Header, storage: Storage, writable: bool) -> None:
+    path = storage.filename
+    if header.crypt_method != head.NO_ENCRYPTION:
+        name = {head.AES: "AES", head.LUKS: "LUKS"}[header.crypt_method]
+        raise UnsupportedFeature(f"qcow2 images encrypted with {name} cannot be opened yet", path=path)
+    if header.incompatible & head.EXTENDED_L2:
+        raise UnsupportedFeature("qcow2 images with extended L2 entries cannot be opened yet", path=path)
+    if not writable:
+        return
+    if header.incompatible & head.CORRUPT:
+        raise CorruptImage(
+            "qcow2: Image is corrupt; cannot be opened read/write",
+            path=path,
+            structure="header",
+            hint="Read it, or mend it with check -r all.",
+        )
+    if header.incompatible & head.DATA_FILE:
+        raise UnsupportedFeature("qcow2 images with an external data file cannot be written yet", path=path)
+    if header.extension(head.BITMAPS) and header.autoclear & head.BITMAPS_CONSISTENT:
+        raise UnsupportedFeature(
+            "qcow2 images with persistent bitmaps cannot be written yet: the bitmaps would be lost", path=path
+        )
+
+
+def _open_data_file(node: Qcow2Node, context: Context) -> None:
+    name = node.header.extension(head.DATA_FILE_NAME)
+    if name is None:
+        raise CorruptImage("'data-file' is required for this image", path=node.filename, structure="header")
+    try:
+        node.data = context.open_reference(node.filename, name.decode(errors="surrogateescape"), "data file")
+    except AccessDenied:
+        if not context.checking and context.backing:
+            raise
+        return  # only looked at, not read
+    node.children["data-file"] = node.data
+
+
+def _repair_dirty(node: Qcow2Node) -> None:
+    """A writer with lazy refcounts did not close the image: its counts are rebuilt before it is written."""
+    result = node.check(lambda finding: None, "all")
+    if result.check_errors or result.corruptions > result.corruptions_fixed:
+        raise CorruptImage(
+            "the image was not closed and its reference counts cannot be rebuilt",
+            path=node.filename,
+            hint="Look at it with imgtools check; read it without writing.",
+        )
+    node.header.incompatible &= ~head.DIRTY
+    node.writer.write_header()
