@@ -1,0 +1,338 @@
+"""Checking a VMDK: what QEMU's check finds, and what it does not look for.
+
+    error  a table or a grain past the end of its file, in the metadata, or in two places of the disk; compressed
+           grains that are not what their markers say; a descriptor, a parent or a flat file that does not fit
+    leak   a redundant grain table that differs from the one in use, an image that was not closed, and space that
+           no table points to, unless it is all zeroes (a grain that became a zeroed one leaves such a hole)
+
+"leaks" are what a writer that was killed leaves behind; repairing them changes nothing that can be read.
+Repairing "all" also restores grain tables from intact redundant ones.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+
+from imgtools.align import div_up
+from imgtools.block.extent import DATA
+from imgtools.block.format import CheckResult, Finding
+from imgtools.errors import CorruptImage, ImageError, ReadOnly
+from imgtools.formats.vmdk.extents import SECTOR, FlatExtent
+from imgtools.formats.vmdk.grains import UNALLOCATED, ZEROED, GrainExtent, table_runs
+from imgtools.formats.vmdk.header import NEWLINE_TEST, NEWLINE_TEST_VALID
+from imgtools.formats.vmdk.records import SPARSE_HEADER
+from imgtools.formats.vmdk.sparse import SparseExtent
+from imgtools.formats.vmdk.stream import StreamExtent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from imgtools.formats.vmdk.extents import DiskExtent
+    from imgtools.formats.vmdk.node import VmdkNode
+
+SORTED_IN_PLACE = 1 << 16
+"""Runs of grains from which on they are sorted where they are, as 64-bit numbers: 8 bytes each and not 40."""
+LENGTH_BITS = 16
+"""A run is kept as its first sector and, in the lower bits, its length; no run is longer than one grain table."""
+COMPARED = 1 << 20
+"""Bytes of unused space looked at in one go."""
+
+
+def check(node: VmdkNode, report: Callable[[Finding], None], repair: str | None) -> CheckResult:
+    """Check `node` and everything it has in its own files."""
+    if repair and node.read_only:
+        raise ReadOnly("a repair needs the image opened for writing", path=node.filename)
+    outcome = Outcome(report, repair)
+    _check_descriptor(node, outcome)
+    for extent in node.disk_extents:
+        if isinstance(extent, GrainExtent):
+            extent.write_back()
+            GrainCheck(extent, outcome).run()
+        elif isinstance(extent, FlatExtent) and extent.offset + extent.length > extent.storage.size:
+            outcome.error(f"'{extent.path}' is shorter than the descriptor says", "extent")
+    return outcome.result
+
+
+class Outcome:
+    """Where findings go: to the caller and into the sums."""
+
+    def __init__(self, report: Callable[[Finding], None], repair: str | None) -> None:
+        self.report = report
+        self.repair = repair
+        self.result = CheckResult()
+
+    def error(self, message: str, structure: str, offset: int | None = None, *, fixed: bool = False) -> None:
+        self.report(Finding("error", message, structure=structure, offset=offset))
+        if fixed:
+            self.result.corruptions_fixed += 1
+        else:
+            self.result.corruptions += 1
+
+    def leak(self, message: str, structure: str, offset: int, count: int = 1, *, fixed: bool = False) -> None:
+        self.report(Finding("leak", message, structure=structure, offset=offset))
+        if fixed:
+            self.result.leaks_fixed += count
+        else:
+            self.result.leaks += count
+
+
+def _check_descriptor(node: VmdkNode, outcome: Outcome) -> None:
+    try:
+        node.check_parent()
+    except CorruptImage as error:
+        outcome.error(error.message, "descriptor")
+    if node.descriptor is None:
+        return
+    lines: dict[DiskExtent, int] = {
+        extent: line.sectors for extent, line in zip(node.disk_extents, node.descriptor.extents, strict=False)
+    }
+    for extent, sectors in lines.items():
+        if sectors * SECTOR != extent.length:
+            outcome.error(
+                f"the descriptor gives '{extent.path}' {sectors} sectors, its header {extent.length // SECTOR}",
+                "descriptor",
+            )
+
+
+class GrainCheck:
+    """The check of one extent of grains."""
+
+    def __init__(self, extent: GrainExtent, outcome: Outcome) -> None:
+        self.extent = extent
+        self.outcome = outcome
+        self.storage = extent.storage
+        self.compressed = isinstance(extent, StreamExtent)
+        self.unit = 1 if self.compressed else extent.grain_sectors
+        self.end = div_up(self.storage.size, SECTOR)
+        self.borders: list[int] = []
+        self.found = array("Q")
+
+    def run(self) -> None:
+        extent = self.extent
+        copy: GrainExtent | None = None
+        if isinstance(extent, SparseExtent):
+            self._check_header(extent)
+            try:
+                extent.prepare()
+            except ImageError as error:
+                self.outcome.error(error.message, error.structure or "grain directory", error.offset)
+                return
+            self.borders = extent.metadata or []
+            copy = self._redundant(extent)
+        tables = len(extent.directory)
+        for index in range(tables):
+            if extent.directory[index] or (copy and copy.directory[index]):
+                self._check_table(index, tables, copy)
+        if self.outcome.repair:
+            extent.write_back()
+        self._check_space()
+
+    def _check_header(self, extent: SparseExtent) -> None:
+        header = extent.header
+        if header.flags & NEWLINE_TEST_VALID and header.newline_test != NEWLINE_TEST:
+            self.outcome.error("line ends were changed: the file was transferred as text", "header", 0)
+        if header.unclean_shutdown:
+            offset = SPARSE_HEADER.offset_of("unclean_shutdown")
+            if self.outcome.repair:
+                self.storage.write(offset, b"\0")
+                header.unclean_shutdown = 0
+            fixed = self.outcome.repair is not None
+            self.outcome.leak(f"'{extent.path}' was not closed properly", "header", offset, fixed=fixed)
+
+    def _redundant(self, extent: SparseExtent) -> GrainExtent | None:
+        """The same extent seen through its redundant grain directory."""
+        if extent.redundant is None:
+            return None
+        copy = GrainExtent(
+            extent.storage,
+            capacity=extent.header.capacity,
+            grain_sectors=extent.grain_sectors,
+            table_entries=extent.table_entries,
+            directory=extent.redundant,
+            zeroed_grains=extent.zeroed_grains,
+        )
+        copy.empty = extent.empty
+        return copy
+
+    # Tables.
+
+    def _check_table(self, index: int, tables: int, copy: GrainExtent | None) -> None:
+        table, problems = self._examine(self.extent, index, tables)
+        if copy is None:
+            self._tell(problems, fixed=False)
+            self._add(index, table)
+            return
+        other, faults = self._examine(copy, index, tables)
+        if not problems and not faults and table == other:
+            self._add(index, table)
+            return
+        if problems and other is not None and not faults:
+            fixed = self.outcome.repair == "all"
+            self._tell(problems, fixed=fixed, note="; its redundant copy is intact")
+            if fixed:
+                self._restore(index, other)
+                table = other
+        elif problems:
+            self._tell(problems, fixed=False)
+        elif other is None:
+            self._tell(faults, fixed=False)
+        else:
+            self._check_copy(index, copy)
+        self._add(index, table)
+
+    def _examine(self, extent: GrainExtent, index: int, tables: int) -> tuple[array[int] | None, list[tuple[str, int]]]:
+        """A grain table, if it can be read, and (what is wrong, where) for each run of entries that is."""
+        place = extent.directory[index] * SECTOR
+        if not place:
+            return extent.empty, []
+        try:
+            table = extent.table(index, tables)
+        except CorruptImage as error:
+            return None, [(f"grain table {index}: {error.message}", error.offset or place)]
+        if table is extent.empty:
+            return table, []
+        problems = []
+        for position, count, entry in self._runs(index, table):
+            wrong = self._fault(entry, count)
+            if wrong:
+                grain = index * extent.table_entries + position
+                problems.append((f"grain {grain} {wrong}", place + position * table.itemsize))
+        return table, problems
+
+    def _runs(self, index: int, table: array[int]) -> Iterator[tuple[int, int, int]]:
+        last = min(self.extent.table_entries, self.extent.grains - index * self.extent.table_entries)
+        return table_runs(table, 0, last, self.extent.grain_sectors)
+
+    def _fault(self, entry: int, count: int) -> str | None:
+        """What is wrong with a run of grains, from their place alone."""
+        if entry == UNALLOCATED or (entry == ZEROED and self.extent.zeroed_grains):
+            return None
+        last = entry + (count - 1) * self.extent.grain_sectors
+        if last >= self.end:
+            return "points after EOF"
+        at = bisect_right(self.borders, entry)
+        if at % 2 or (at < len(self.borders) and self.borders[at] < last + self.unit):
+            return "lies in the metadata"
+        return None
+
+    def _tell(self, problems: list[tuple[str, int]], *, fixed: bool, note: str = "") -> None:
+        for message, offset in problems:
+            self.outcome.error(message + note, "grain table", offset, fixed=fixed)
+
+    def _restore(self, index: int, other: array[int]) -> None:
+        """Replace a damaged grain table by its redundant copy; in a new place, if the directory is damaged."""
+        extent = self.extent
+        assert isinstance(extent, SparseExtent)
+        if extent.directory[index] * SECTOR + extent.table_size > self.storage.size:
+            extent.directory[index] = 0
+        extent.tables[index] = other[:]
+        extent.table_to_change(index)[:] = other
+        self.end = div_up(self.storage.size, SECTOR)
+
+    def _check_copy(self, index: int, copy: GrainExtent) -> None:
+        """A redundant table that is not like the one in use: a writer was killed before it wrote both."""
+        fixed = self.outcome.repair is not None and copy.directory[index] != 0
+        if fixed:
+            assert isinstance(self.extent, SparseExtent)
+            self.extent.table_to_change(index)  # written back, both copies are alike
+        offset = copy.directory[index] * SECTOR
+        self.outcome.leak(f"redundant grain table {index} is out of date", "redundant grain table", offset, fixed=fixed)
+
+    # Space.
+
+    def _add(self, index: int, table: array[int] | None) -> None:
+        """Remember where a table's grains are."""
+        if table is None or table is self.extent.empty:
+            return
+        for position, count, entry in self._runs(index, table):
+            if entry <= ZEROED or self._fault(entry, count):
+                continue
+            if not self.compressed:
+                self.found.append(entry << LENGTH_BITS | count)
+                continue
+            first = index * self.extent.table_entries + position
+            for number in range(count):
+                self._add_compressed(first + number, entry + number * self.extent.grain_sectors)
+
+    def _add_compressed(self, grain: int, sector: int) -> None:
+        extent = self.extent
+        assert isinstance(extent, StreamExtent)
+        try:
+            length = extent.stored_length(grain, sector)
+        except CorruptImage as error:
+            self.outcome.error(error.message, "compressed grain", error.offset)
+            return
+        self.found.append(sector << LENGTH_BITS | div_up(length, SECTOR))
+
+    def _check_space(self) -> None:
+        """No two grains in one place; and what lies between them, where that can be known, is leaked unless zero."""
+        grains_end = used = 0
+        if isinstance(self.extent, SparseExtent):
+            used = max(1, self.extent.header.overhead)
+        for packed in _sorted(self.found):
+            sector, length = packed >> LENGTH_BITS, packed & ((1 << LENGTH_BITS) - 1)
+            if sector < grains_end:
+                where = sector * SECTOR
+                self.outcome.error(f"two grains lie in one place of '{self.extent.path}'", "grain table", where)
+            elif sector > used and not self.compressed:
+                self._check_gap(used, sector)
+            grains_end = max(grains_end, sector + length * self.unit)
+            used = max(used, grains_end)
+        if used < self.end:
+            self._check_gap(used, self.end)
+
+    def _check_gap(self, first: int, last: int) -> None:
+        """Sectors that no grain takes."""
+        extent = self.extent
+        if not isinstance(extent, SparseExtent) or extent.header.in_footer:
+            return
+        for start, stop in self._without_metadata(first, last):
+            count = (stop - start) // self.unit
+            if not count or not self._holds_data(start, stop):
+                continue
+            fixed = self.outcome.repair is not None
+            if fixed and stop == self.end:
+                self.storage.truncate(start * SECTOR)
+                extent.metadata = None  # the end is elsewhere now
+            elif fixed:
+                self.storage.zero(start * SECTOR, (stop - start) * SECTOR)
+            self.outcome.leak(
+                f"{(stop - start) * SECTOR} bytes of '{extent.path}' belong to no grain",
+                "grains",
+                start * SECTOR,
+                1 if self.compressed else count,
+                fixed=fixed,
+            )
+
+    def _without_metadata(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """The parts of a gap that lie outside of all metadata."""
+        at = bisect_right(self.borders, first)
+        if at % 2:
+            first = self.borders[at]
+            at += 1
+        while first < last:
+            stop = min(last, self.borders[at]) if at < len(self.borders) else last
+            if first < stop:
+                yield first, stop
+            first = self.borders[at + 1] if at < len(self.borders) else last
+            at += 2
+
+    def _holds_data(self, first: int, last: int) -> bool:
+        for extent in self.storage.extents(first * SECTOR, (last - first) * SECTOR):
+            if extent.kind == DATA:
+                end = extent.start + extent.length
+                for start in range(extent.start, end, COMPARED):
+                    if any(self.storage.read(start, min(COMPARED, end - start))):
+                        return True
+        return False
+
+
+def _sorted(packed: array[int]) -> array[int]:
+    if len(packed) < SORTED_IN_PLACE:
+        return array("Q", sorted(packed))
+    import numpy
+
+    numpy.frombuffer(packed, dtype=numpy.uint64).sort()
+    return packed
