@@ -12,8 +12,7 @@ import builtins
 import enum
 import linecache
 import re
-from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from types import FunctionType, ModuleType
 from typing import Any, NoReturn
 
@@ -52,10 +51,12 @@ class Source:
         self.file = _source_file(function.__code__.co_filename)
         self.first_line = function.__code__.co_firstlineno
 
-    @property
-    def closure(self) -> dict[str, Any]:
+    @cached_property
+    def scopes(self) -> tuple[dict[str, Any], ...]:
+        """Enclosing functions, module, builtins."""
         cells = zip(self.function.__code__.co_freevars, self.function.__closure__ or (), strict=True)
-        return {name: cell.cell_contents for name, cell in cells}
+        closure = {name: cell.cell_contents for name, cell in cells}
+        return closure, self.function.__globals__, vars(builtins)
 
     def definition(self) -> ast.FunctionDef:
         node = self.file.definition(self.first_line)
@@ -64,21 +65,28 @@ class Source:
             raise CompileError(f"the source of {name} is not available", self.file.path, self.first_line)
         return node
 
+    @cached_property
     def text(self) -> str:
-        """The function's lines without indentation, blank lines and comments: what its key is made of."""
-        code = self.function.__code__
-        last = max((end for *_, end in _line_spans(code) if end), default=self.first_line)
-        lines = (line.strip() for line in self.file.lines[self.first_line - 1 : last])
-        return "\n".join(line for line in lines if line and not line.startswith("#"))
+        """The function's lines without indentation, blank lines and comments: what its key is made of.
+
+        It goes on from the last line that has code to the last line that is indented as the body is.
+        """
+        lines = self.file.lines
+        last = max((line for _, _, line in self.function.__code__.co_lines() if line), default=self.first_line)
+        margin = _indentation(lines[self.first_line - 1])
+        while last < len(lines) and (not lines[last].strip() or _indentation(lines[last]) > margin):
+            last += 1
+        stripped = (line.strip() for line in lines[self.first_line - 1 : last])
+        return "\n".join(line for line in stripped if line and not line.startswith("#"))
 
     def names(self) -> set[str]:
         """Every dotted name in the text: more than are used, never fewer."""
-        return set(_DOTTED_NAME.findall(self.text()))
+        return set(_DOTTED_NAME.findall(self.text))
 
     def lookup(self, dotted: str) -> Any:
         """What a dotted name means outside the function, or MISSING."""
         first, *rest = dotted.split(".")
-        for scope in (self.closure, self.function.__globals__, vars(builtins)):
+        for scope in self.scopes:
             if first in scope:
                 value = scope[first]
                 break
@@ -95,7 +103,7 @@ class Source:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             node = ast.copy_location(ast.parse(node.value, mode="eval").body, node)
         code = compile(ast.Expression(node), self.file.path, "eval")
-        return eval(code, self.function.__globals__, self.closure)
+        return eval(code, self.function.__globals__, self.scopes[0])
 
     def fail(self, node: ast.AST, message: str, hint: str = "") -> NoReturn:
         line, column = getattr(node, "lineno", self.first_line), getattr(node, "col_offset", 0)
@@ -105,9 +113,8 @@ class Source:
         raise CompileError(message, self.file.path, line, column, max(1, stop - column), text, hint)
 
 
-def _line_spans(code: Any) -> Iterator[tuple[int | None, int | None]]:
-    for line, end, _, _ in code.co_positions():
-        yield line, end
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def dotted_name(node: ast.expr) -> str | None:

@@ -104,7 +104,7 @@ class Unit:
                 continue
             seen.add(function)
             elsewhere = self.provided.get(function.symbol) is function
-            yield f"{function.symbol} {function.inline} {elsewhere}\n{function.source.text()}"
+            yield f"{function.symbol} {function.inline} {elsewhere}\n{function.source.text}"
             for item in function.dependencies():
                 match item:
                     case Function():
