@@ -34,7 +34,7 @@ def disagreements(codes: Sequence[bytes], mode: int) -> tuple[list[str], Counter
     """What no known reason explains, and how often each reason was needed."""
     unexplained, known = [], Counter[str]()
     for index, (code, theirs) in enumerate(zip(codes, x86_objdump.disassemble(codes, mode), strict=True)):
-        ours = decoded(code, mode, index % x86_objdump.BATCH * x86_objdump.SLOT)
+        ours = decoded(code, mode, x86_objdump.address_of(index))
         if ours == theirs or (ours is None and "(bad)" in theirs[1]):
             known["equal"] += 1
         elif why := reason(code, mode, ours, theirs):

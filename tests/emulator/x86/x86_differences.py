@@ -18,7 +18,7 @@ MANDATORY = frozenset(bytes.fromhex("66 F2 F3"))
 ABSENT = {
     "AVX, AVX-512, FMA, F16C": r"v\w+|k\w+|\{.*",
     "AMX": r"(ld|st)tilecfg|tile\w+|tdp\w+",
-    "VMX, SVM": r"vm\w+|inv(ept|vpid|lpga)|skinit|[cs]tgi|rmp\w+|pvalidate|psmash|tlbsync|invlpgb|enclv",
+    "VMX, SVM": r"vm\w+|inv(ept|vpid|lpga)|skinit|clgi|stgi|rmp\w+|pvalidate|psmash|tlbsync|invlpgb|enclv",
     "SMM, SMX, SGX": r"rsm|getsec|encl[su]",
     "MONITOR, WAITPKG, HRESET, power": r"monitorx?|mwaitx?|umonitor|umwait|tpause|hreset|mcommit",
     "transactions": r"xbegin|xend|xabort|xtest|xsusldtrk|xresldtrk",
@@ -49,8 +49,8 @@ def _undefined_here(code: bytes, mode: int, theirs: tuple[int, str], name: str) 
     """The decoder raises #UD, objdump shows an instruction."""
     if ABSENT_NAMES.fullmatch(name):
         return "the table does not have it"
-    if name in ("syscall", "sysret") and mode != 64:
-        return "SYSCALL and SYSRET are valid in 64-bit mode only; AMD has them in compatibility mode too"
+    if name in ("syscall", "sysret", "swapgs") and mode != 64:
+        return "valid in 64-bit mode only, which objdump does not check (AMD has SYSCALL in compatibility mode too)"
     if re.search(r"\btr\d|\?|^mov cs,", theirs[1]):
         return "test registers of the 80486, segment registers that do not exist, MOV to CS"
     if LONE_PREFIX.fullmatch(theirs[1]):
@@ -97,8 +97,12 @@ def _spelled_otherwise(
         return "90 is NOP with any prefix but REX.B (SDM Vol. 2, NOP), objdump looks at the operand size"
     if mine == "xchg" and name == "pause":
         return "PAUSE is F3 90 without REX.B: with it the processor exchanges r8 and rax"
-    if mine in ("call", "jmp", "lss", "lfs", "lgs") and ours[1].replace("TBYTE", "FWORD") == theirs[1]:
-        return "a far pointer with REX.W is m16:64 (SDM Vol. 2, CALL, LSS), objdump writes FWORD"
+    if mine in ("call", "jmp", "lss", "lfs", "lgs") and ours[1] == re.sub("[FD]WORD", "TBYTE", theirs[1]):
+        return "a far pointer with REX.W is m16:64 (SDM Vol. 2, CALL, LSS), objdump ignores REX.W"
+    if mine == name and mine in ("call", "jmp") and ours[1].replace("ds:", "") == theirs[1]:
+        return "objdump shows 3E before an indirect branch as NOTRACK and forgets that it is an override too"
+    if mine == name == "pclmulqdq" and ours[1].endswith((",0x2", ",0x3")):
+        return "objdump has no name for these immediates of PCLMULQDQ, and takes a wrong one"
     if mine == name and re.fullmatch(r"(rd|wr)[fg]sbase", mine) and 0x66 in code[:14]:
         return "66 does not make the operand of RDFSBASE 16-bit"
     if mine == name == "movsxd" and ours[1].replace("DWORD", "WORD") == theirs[1]:

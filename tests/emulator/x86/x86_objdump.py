@@ -8,30 +8,37 @@ import tempfile
 from collections.abc import Sequence
 
 SLOT = 32  # bytes per encoding: at most 15, a tail that objdump may misread, and room to be in step again
-BATCH = 2048  # 64 KiB a run: objdump does not wrap the targets of 16-bit branches
+# 32 KiB a run, in the middle of 64: objdump does not wrap the targets of short branches in 16-bit code
+BATCH = 1024
+ORIGIN = 0x4000
 OPTIONS = {16: ["-mi386", "-Maddr16,data16"], 32: ["-mi386"], 64: ["-mi386:x86-64", "-Mintel64"]}
 LINE = re.compile(r"\s*([0-9a-f]+):\t((?:[0-9a-f]{2} )+)\s*\t?(.*)")
 
 
 def disassemble(encodings: Sequence[bytes], mode: int) -> list[tuple[int, str]]:
-    """Length and text of the instruction at the start of each encoding; encoding `i` is at address 32 * (i % BATCH)."""
+    """Length and text of the instruction at the start of each encoding; see `address_of`."""
     found = []
     for start in range(0, len(encodings), BATCH):
         found += _run(encodings[start : start + BATCH], mode)
     return found
 
 
+def address_of(index: int) -> int:
+    """Where `disassemble` puts an encoding."""
+    return ORIGIN + index % BATCH * SLOT
+
+
 def _run(encodings: Sequence[bytes], mode: int) -> list[tuple[int, str]]:
     with tempfile.NamedTemporaryFile(suffix=".bin") as file:
         file.write(b"".join(code[:15].ljust(SLOT, b"\x90") for code in encodings))
         file.flush()
-        command = ["objdump", "-D", "-z", "-w", "-b", "binary", *OPTIONS[mode], "-Mintel", "--insn-width=15"]
+        command = ["objdump", "-D", "-z", "-w", "-b", "binary", *OPTIONS[mode], "-Mintel", "--insn-width=15", f"--adjust-vma={ORIGIN}"]
         output = subprocess.run([*command, file.name], capture_output=True, text=True, check=True).stdout
     found = [(0, "")] * len(encodings)
     for line in output.splitlines():
         match = LINE.match(line)
         if match and int(match[1], 16) % SLOT == 0:
-            found[int(match[1], 16) // SLOT] = len(match[2].split()), normalise(match[3], mode)
+            found[(int(match[1], 16) - ORIGIN) // SLOT] = len(match[2].split()), normalise(match[3], mode)
     return found
 
 
@@ -44,7 +51,7 @@ SUFFIXED = re.compile(
 )
 BY_SIZE = re.compile(r"\b(pushf|popf|pusha|popa|iret)([wdq]?)$")
 SEGMENT_LOAD = re.compile(r"^(mov [d-gs]s),([er]?(?:[abcd]x|[sb]p|[sd]i)|r\d+)d?$")
-REDUNDANT_SEGMENT = re.compile(r"\b(?:ss:(?=\[[er]?[bs]p)|ds:(?=\[(?![er]?[bs]p)))")
+REDUNDANT_SEGMENT = re.compile(r"\b(?:ss:(?=\[[er]?[bs]p(?!\*))|ds:(?=\[(?![er]?[bs]p(?!\*))))")
 STRING = re.compile(r"\b(ins|outs|movs|stos|lods|cmps|scas|xlat) ")
 
 
@@ -55,7 +62,6 @@ def normalise(text: str, mode: int) -> str:
     text = UNUSED_PREFIX.sub("", text)
     text = REPEAT.sub("", text)
     text = re.sub(r"(lock )+", "lock ", re.sub(r"(\b[cdefgs]s:)ds:", r"\1", text))
-    text = re.sub(r"^((?:j|loop)\w* 0x)ffff(?=[0-9a-f]{4}$)", r"\1", text)  # a 16-bit target wraps
     text = SUFFIXED.sub(r"\1", text)
     text = BY_SIZE.sub(lambda match: _sized(match[1], match[2], mode), text)
     text = SEGMENT_LOAD.sub(lambda match: f"{match[1]},{_word_register(match[2])}", text)
