@@ -16,7 +16,7 @@ from imgtools.align import div_up, round_down, round_up
 from imgtools.block.extent import HOLE, Extent
 from imgtools.block.node import Layer
 from imgtools.block.protocols.file import FileNode
-from imgtools.errors import from_os_error
+from imgtools.errors import OutOfBounds, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from imgtools.block.node import Buffer, Node
 
 CLUSTER = 1 << 16
-MAX_CLUSTERS = 1 << 24
-"""Clusters grow with the disk, so that to know them all takes 16 MiB at most (a disk of 1 TiB has just so many)."""
+MAX_CLUSTER = 1 << 21
+"""A small write copies a whole cluster: this much can be borne."""
+MAX_CLUSTERS = 1 << 26
+"""To know them all takes 64 MiB at most. Clusters grow with the disk, up to 128 TiB."""
 
 
 class Overlay(Layer):
@@ -39,6 +41,8 @@ class Overlay(Layer):
         self.cluster_size = CLUSTER
         while self.size > self.cluster_size * MAX_CLUSTERS:
             self.cluster_size *= 2
+        if self.cluster_size > MAX_CLUSTER:
+            raise OutOfBounds(f"a disk of {self.size} bytes is too large for an overlay", path=below.filename)
         self.store = FileNode("overlay", _temporary_file(directory), read_only=False, cache="unsafe")
         self.children = {"file": self.store, "backing": below}
         self.lock = RLock()
