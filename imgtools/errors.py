@@ -50,6 +50,10 @@ class ImageError(Exception):
         self.hint = hint
         self.errno = errno
 
+    def __str__(self) -> str:
+        """The message as it is now: whoever passes an error on may have put context in front of it."""
+        return self.message
+
     def as_dict(self) -> dict[str, Any]:
         """The fields that are known, with JSON-friendly values."""
         fields = {

@@ -121,7 +121,7 @@ def test_a_backing_file_passes_the_gate(tmp_path: Path, qemu_img: Runner) -> Non
         imgtools.open(str(own / "far"))
     with imgtools.open(str(own / "far"), gate=Allow(str(other))) as disk:
         assert disk.read(0, 6) == b"secret"
-    with pytest.raises(NotFound, match=r"Could not open '.*nothing'"):
+    with pytest.raises(NotFound, match=r"^Could not open backing file: Could not open '.*nothing'"):
         imgtools.open(str(own / "gone"))
     with pytest.raises(ImageError):
         imgtools.open(str(own / "near"), gate=DENY)
