@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from imgtools.errors import BadOption
 
+
+class TooLarge(BadOption):
+    """A number that is more than can be addressed."""
+
+
 SUFFIXES = "bkmgtpe"
 LARGEST = (1 << 63) - 1
 
@@ -38,7 +43,7 @@ def parse_size(text: str, what: str = "size", default_suffix: str = "b") -> int:
 
 def _bounded(value: int, text: str, what: str) -> int:
     if value > LARGEST:
-        raise BadOption(f"{what.capitalize()} '{text}' is too large: at most 8 EiB - 1 can be addressed.")
+        raise TooLarge(f"{what.capitalize()} '{text}' is too large: at most 8 EiB - 1 can be addressed.")
     return value
 
 

@@ -69,11 +69,15 @@ class Option:
 
 
 class Measure:
-    """How large a file an image takes: `required` bytes as it is, `fully_allocated` when every byte is used."""
+    """How large a file an image takes: `required` bytes as it is, `fully_allocated` when every byte is used.
 
-    def __init__(self, required: int, fully_allocated: int) -> None:
+    `bitmaps` is what copies of the source's persistent bitmaps would add, where both formats can have them.
+    """
+
+    def __init__(self, required: int, fully_allocated: int, bitmaps: int | None = None) -> None:
         self.required = required
         self.fully_allocated = fully_allocated
+        self.bitmaps = bitmaps
 
 
 class Format:

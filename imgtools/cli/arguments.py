@@ -1,0 +1,100 @@
+"""Options that several verbs share, and what their values may be."""
+
+from __future__ import annotations
+
+from imgtools.block.protocols.file import CACHE_MODES
+from imgtools.cli.getopt import Option
+from imgtools.errors import BadOption
+from imgtools.sizes import LARGEST, TooLarge, parse_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+class Complaint(Exception):
+    """A verb cannot go on: the lines to print, and the exit status."""
+
+    def __init__(self, *lines: str, status: int = 1) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+        self.status = status
+
+
+def size_between(what: str, low: int = 0, high: int = LARGEST) -> Callable[[str], int]:
+    """A parser for a size, `what` being its name in complaints."""
+
+    def parse(text: str) -> int:
+        try:
+            size = parse_size(text)
+        except TooLarge:
+            size = high + 1
+        except BadOption:
+            raise Complaint(
+                f"Invalid {what} specified. You may use k, M, G, T, P or E suffixes for",
+                "kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.",
+            ) from None
+        if not low <= size <= high:
+            raise Complaint(f"Invalid {what} specified. Must be between {low} and {high}.")
+        return size
+
+    return parse
+
+
+def cache_mode(text: str | None, default: str, what: str = "cache option") -> str:
+    """The cache mode that was asked for."""
+    if text is not None and text not in CACHE_MODES:
+        raise Complaint(f"Invalid {what}: {text}")
+    return text or default
+
+
+def output_format(arguments: Any) -> str:
+    """ "human" or "json"."""
+    if arguments.output not in (None, "human", "json"):
+        raise Complaint("--output must be used with human or json as argument.")
+    return arguments.output or "human"
+
+
+def secret(text: str) -> str:
+    """An `--object`: secrets are accepted, since images that need none may be opened with one at hand."""
+    kind, _, _ = text.partition(",")
+    if kind != "secret":
+        raise Complaint(f"Parameter 'qom-type' does not accept value '{kind.removeprefix('qom-type=')}'")
+    return text
+
+
+def progress_style(text: str) -> str:
+    if text not in PROGRESS_STYLES:
+        raise Complaint(f"--progress must be used with {', '.join(PROGRESS_STYLES)} as argument.")
+    return text
+
+
+PROGRESS_STYLES = ("bar", "json", "none")
+FORMAT = Option("format", "f", "format", "FMT", "the image's format; guessed from its first bytes if not given")
+SHORT_FORMAT = Option("format", "f", "", "FMT", FORMAT.help)
+IMAGE_OPTS = Option(
+    "image_opts", "", "image-opts", "", "the image's name is a list of options: driver=...,file.filename=..."
+)
+OBJECT = Option("object", "", "object", "OBJECT", "a secret: secret,id=ID,data=...", parse=secret, many=True)
+FORCE_SHARE = Option("force_share", "U", "force-share", "", "open the image although another process writes to it")
+OUTPUT = Option("output", "", "output", "OFMT", "human (the default) or json", values=("human", "json"))
+QUIET = Option("quiet", "q", "", "", "print nothing but errors")
+PROGRESS = Option("show_progress", "p", "", "", "show how far the work is")
+PROGRESS_STYLE = Option(
+    "progress",
+    "",
+    "progress",
+    "STYLE",
+    "how to show it: bar, json (one object a line, on standard error) or none",
+    parse=progress_style,
+    values=PROGRESS_STYLES,
+    own=True,
+)
+CACHE = Option("cache", "t", "", "CACHE", f"how the image is written: {', '.join(CACHE_MODES)}", values=CACHE_MODES)
+SOURCE_CACHE = Option("source_cache", "T", "", "CACHE", "the same for images that are read", values=CACHE_MODES)
+ALLOW = Option(
+    "allow", "", "allow", "DIR", "let images name files in this directory, too (may be repeated)", many=True, own=True
+)
+OPENING = (OBJECT, IMAGE_OPTS, ALLOW)
+"""What every verb takes that opens an image."""

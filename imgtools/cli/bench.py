@@ -1,0 +1,149 @@
+"""imgtools bench: how fast a disk answers."""
+
+from __future__ import annotations
+
+from imgtools.block.protocols.file import CACHE_MODES
+from imgtools.cli import console
+from imgtools.cli.arguments import CACHE, FORCE_SHARE, OPENING, QUIET, Complaint, size_between
+from imgtools.cli.getopt import Command, Option, UsageError
+from imgtools.cli.opening import named, open_named
+from imgtools.operations.bench import bench
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+LARGEST = (1 << 31) - 1
+ENGINES = ("threads", "native", "io_uring")
+
+
+def number(complaint: str, low: int, high: int) -> Callable[[str], int]:
+    """A parser for whole numbers, which may be hexadecimal (0x10) or octal (010)."""
+
+    def parse(text: str) -> int:
+        octal = len(text) > 1 and text.startswith("0") and text.isdecimal()
+        try:
+            value = int(text, 8 if octal else 0)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise Complaint(complaint)
+        return value
+
+    return parse
+
+
+def cache(text: str) -> str:
+    if text not in CACHE_MODES:
+        raise Complaint("Invalid cache mode")
+    return text
+
+
+def engine(text: str) -> str:
+    if text not in ENGINES:
+        raise Complaint(f"Invalid aio option: {text}")
+    return text
+
+
+COMMAND = Command(
+    "bench",
+    "FILENAME",
+    "Measure how fast a disk answers: requests of one size, one step apart.",
+    (
+        Option(
+            "count",
+            "c",
+            "",
+            "COUNT",
+            "how many requests (75000)",
+            parse=number("Invalid request count specified", 0, LARGEST),
+        ),
+        Option(
+            "depth",
+            "d",
+            "",
+            "DEPTH",
+            "how many in parallel (64); here they go one after the other",
+            parse=number("Invalid queue depth specified", 1, LARGEST),
+        ),
+        Option("format", "f", "", "FMT", "the image's format; guessed from its first bytes if not given"),
+        Option(
+            "flush_interval",
+            "",
+            "flush-interval",
+            "N",
+            "flush after every N writes",
+            parse=number("Invalid flush interval specified", 0, LARGEST),
+        ),
+        Option(
+            "engine",
+            "i",
+            "",
+            "AIO",
+            "accepted for compatibility: threads, native or io_uring",
+            parse=engine,
+            values=ENGINES,
+        ),
+        Option("direct", "n", "", "", "accepted for compatibility"),
+        Option("no_drain", "", "no-drain", "", "accepted for compatibility"),
+        Option("offset", "o", "", "OFFSET", "begin at this byte (0)", parse=size_between("offset")),
+        Option(
+            "pattern",
+            "",
+            "pattern",
+            "BYTE",
+            "write this byte (0)",
+            parse=number("Invalid pattern byte specified", 0, 255),
+        ),
+        QUIET,
+        Option("size", "s", "", "SIZE", "bytes a request (4096)", parse=size_between("buffer size", 0, LARGEST)),
+        Option(
+            "step",
+            "S",
+            "",
+            "STEP",
+            "bytes from one request to the next (their size)",
+            parse=size_between("step_size", 0, LARGEST),
+        ),
+        Option("cache", "t", "", "CACHE", CACHE.help, parse=cache, values=CACHE_MODES),
+        Option("write", "w", "", "", "write instead of reading"),
+        FORCE_SHARE,
+        *OPENING,
+    ),
+)
+
+
+def run(arguments: Any) -> int:
+    if len(arguments.operands) != 1:
+        raise UsageError("Expecting one image file name")
+    write, interval = arguments.write, arguments.flush_interval or 0
+    depth = 64 if arguments.depth is None else arguments.depth
+    if interval and not write:
+        raise Complaint("--flush-interval is only available in write tests")
+    if interval and interval < depth:
+        raise Complaint("Flush interval can't be smaller than depth")
+    count = 75000 if arguments.count is None else arguments.count
+    size = 4096 if arguments.size is None else arguments.size
+    step, offset = arguments.step or size, arguments.offset or 0
+    target = named(arguments.operands[0], arguments.format, arguments.image_opts)
+    with open_named(target, arguments, writable=write, cache=arguments.cache or "writeback") as node:
+        kind = "write" if write else "read"
+        console.say(
+            f"Sending {count} {kind} requests, {size} bytes each, {depth} in parallel "
+            f"(starting at offset {offset}, step size {step})"
+        )
+        if interval:
+            console.say(f"Sending flush every {interval} requests")
+        seconds = bench(
+            node,
+            count=count,
+            size=size,
+            step=step,
+            offset=offset,
+            write=write,
+            pattern=arguments.pattern or 0,
+            flush_interval=interval,
+        )
+    console.say(f"Run completed in {seconds:3.3f} seconds.")
+    return 0

@@ -1,0 +1,130 @@
+"""imgtools check: is an image's own metadata sound?
+
+Exit status: 0 sound, 1 not checked, 2 corrupt, 3 clusters leaked, 63 nothing to check in this format.
+"""
+
+from __future__ import annotations
+
+from imgtools.cli import console
+from imgtools.cli.arguments import FORCE_SHARE, FORMAT, OPENING, OUTPUT, QUIET, SOURCE_CACHE, cache_mode, output_format
+from imgtools.cli.getopt import Command, Option, UsageError
+from imgtools.cli.json_text import to_json
+from imgtools.cli.opening import named, open_named
+from imgtools.errors import ImageError
+from imgtools.operations.check import NotCheckable, check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from imgtools.block.format import CheckResult
+
+CORRUPT, LEAKED, NOT_SUPPORTED = 2, 3, 63
+
+
+def repair_mode(text: str) -> str:
+    if text not in ("leaks", "all"):
+        raise UsageError(f"Unknown option value for -r (expecting 'leaks' or 'all'): {text}")
+    return text
+
+
+COMMAND = Command(
+    "check",
+    "FILENAME",
+    "Check that an image's metadata is sound, and mend it if asked.",
+    (
+        FORMAT,
+        OUTPUT,
+        Option(
+            "repair",
+            "r",
+            "repair",
+            "WHAT",
+            "mend what is found: leaks (harmless), or all",
+            parse=repair_mode,
+            values=("leaks", "all"),
+        ),
+        QUIET,
+        SOURCE_CACHE,
+        FORCE_SHARE,
+        *OPENING,
+    ),
+)
+
+
+def run(arguments: Any) -> int:
+    if len(arguments.operands) != 1:
+        raise UsageError("Expecting one image file name")
+    style = output_format(arguments)
+    cache = cache_mode(arguments.source_cache, "writeback", "source cache option")
+    target = named(arguments.operands[0], arguments.format, arguments.image_opts)
+    with open_named(
+        target, arguments, writable=arguments.repair is not None, backing=False, cache=cache, checking=True
+    ) as node:
+        try:
+            result = check(node, repair=arguments.repair, report=lambda finding: console.note(finding.message))
+            if result.corruptions_fixed or result.leaks_fixed:
+                if style == "human" and not arguments.quiet:
+                    console.say("The following inconsistencies were found and repaired:\n")
+                    console.say(
+                        f"    {result.leaks_fixed} leaked clusters\n    {result.corruptions_fixed} corruptions\n"
+                    )
+                    console.say("Double checking the fixed image now...")
+                fixed = result
+                result = check(node, report=lambda finding: console.note(finding.message))
+                result.leaks_fixed, result.corruptions_fixed = fixed.leaks_fixed, fixed.corruptions_fixed
+        except NotCheckable as error:
+            console.complain(error.message)
+            return NOT_SUPPORTED
+        except ImageError as error:
+            error.message = f"Check failed: {error.message}"
+            raise
+        format = node.driver
+    if not arguments.quiet:
+        console.say(to_json(as_dict(result, target.filename, format)) if style == "json" else "\n".join(human(result)))
+    if result.check_errors:
+        console.complain("Check failed")
+        return 1
+    return CORRUPT if result.corruptions else LEAKED if result.leaks else 0
+
+
+def as_dict(result: CheckResult, filename: str, format: str) -> dict[str, Any]:
+    """The outcome under the names that JSON output gives it; counts of zero are left out."""
+    counts = {
+        "image-end-offset": result.image_end_offset,
+        "corruptions": result.corruptions,
+        "leaks": result.leaks,
+        "corruptions-fixed": result.corruptions_fixed,
+        "leaks-fixed": result.leaks_fixed,
+        "total-clusters": result.total_clusters,
+        "allocated-clusters": result.allocated_clusters,
+        "fragmented-clusters": result.fragmented_clusters,
+        "compressed-clusters": result.compressed_clusters,
+    }
+    known = {name: count for name, count in counts.items() if count}
+    return {"filename": filename, "format": format, "check-errors": result.check_errors, **known}
+
+
+def human(result: CheckResult) -> list[str]:
+    """The lines that tell the outcome to people."""
+    lines = []
+    if not (result.corruptions or result.leaks or result.check_errors):
+        lines.append("No errors were found on the image.")
+    if result.corruptions:
+        lines.append(f"\n{result.corruptions} errors were found on the image.")
+        lines.append("Data may be corrupted, or further writes to the image may corrupt it.")
+    if result.leaks:
+        lines.append(f"\n{result.leaks} leaked clusters were found on the image.")
+        lines.append("This means waste of disk space, but no harm to data.")
+    if result.check_errors:
+        lines.append(f"\n{result.check_errors} internal errors have occurred during the check.")
+    total, allocated = result.total_clusters, result.allocated_clusters
+    if total and allocated:
+        lines.append(
+            f"{allocated}/{total} = {allocated * 100 / total:.2f}% allocated, "
+            f"{result.fragmented_clusters * 100 / allocated:.2f}% fragmented, "
+            f"{result.compressed_clusters * 100 / allocated:.2f}% compressed clusters"
+        )
+    if result.image_end_offset:
+        lines.append(f"Image end offset: {result.image_end_offset}")
+    return lines

@@ -1,0 +1,175 @@
+"""imgtools convert: copy disks into a new image, or into one that is there.
+
+If it is interrupted, an image that it made is removed again: what is left is either whole or not there.
+"""
+
+from __future__ import annotations
+
+import os
+
+from imgtools.block.format import Compressing
+from imgtools.block.gate import combine, gate_from_environment
+from imgtools.block.graph import Context
+from imgtools.cli import console, keyvalue
+from imgtools.cli.arguments import Complaint, cache_mode
+from imgtools.cli.convert_options import COMMAND, check_combinations
+from imgtools.cli.opening import find_output_format, gate_of, named, open_named
+from imgtools.cli.progress import progress_of
+from imgtools.cli.snapshots import require_no_snapshot
+from imgtools.errors import ImageError, UnsupportedFeature
+from imgtools.operations.convert import convert
+from imgtools.operations.create import NewImage
+
+__all__ = ["COMMAND", "run"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from imgtools.block.node import Node
+
+DEFAULT_SPARSE = 4096
+
+
+def run(arguments: Any) -> int:
+    check_combinations(arguments)
+    *names, output = arguments.operands or [""]
+    options = ",".join(arguments.options)
+    if keyvalue.asks_for_help(options):
+        from imgtools.cli.format_options import show_create_options
+
+        return show_create_options(arguments.output_format or "raw", output if names else None)
+    if not names:
+        raise Complaint("Must specify image file name")
+    cache = cache_mode(arguments.source_cache, "writeback", "source cache option")
+    sources: list[Node] = []
+    try:
+        with progress_of(arguments, "convert") as progress:
+            progress(0, 1)
+            for name in names:
+                target = named(name, arguments.format, arguments.image_opts)
+                sources.append(open_named(target, arguments, cache=cache))
+            if arguments.snapshot and len(sources) > 1:
+                raise Complaint("No support for concatenating multiple snapshot")
+            require_no_snapshot(sources[0], arguments.snapshot)
+            _Conversion(arguments, sources, output, keyvalue.parse(options)).run(progress)
+    finally:
+        for source in sources:
+            source.close()
+    return 0
+
+
+class _Conversion:
+    """One conversion, its sources open."""
+
+    def __init__(self, arguments: Any, sources: list[Node], output: str, options: dict[str, str]) -> None:
+        self.arguments = arguments
+        self.sources = sources
+        self.output = output
+        self.total = sum(source.size for source in sources)
+        self.new = None if arguments.no_create else self._plan(options)
+        self.backing: str | None = self.new.values.get("backing_file") if self.new else arguments.backing
+        self._check()
+
+    def run(self, progress: Any) -> None:
+        cache = cache_mode(self.arguments.cache, "unsafe") if self.new is None else "unsafe"
+        if self.new is not None:
+            self._create(self.new)
+            cache = cache_mode(self.arguments.cache, "unsafe")
+        try:
+            with self._open(cache) as target:
+                self._copy(target, progress)
+        except KeyboardInterrupt:
+            if self.new is not None and os.path.isfile(self.output):
+                os.unlink(self.output)
+                console.complain(f"'{self.output}' was not finished and has been removed")
+            else:
+                console.complain(f"'{self.output}' is not finished: its content is of no use")
+            raise
+
+    def _plan(self, options: dict[str, str]) -> NewImage:
+        arguments = self.arguments
+        new = NewImage(self.output, find_output_format(arguments.output_format or "raw"), options)
+        new.values["size"] = self.total
+        for name, value, what in (
+            ("backing_file", arguments.backing, "Backing file"),
+            ("backing_fmt", arguments.backing_format, "Backing file format"),
+        ):
+            if value is not None:
+                if new.format.option(name) is None:
+                    raise Complaint(f"{what} not supported for file format '{new.format.name}'")
+                new.values[name] = new.given[name] = value
+        return new
+
+    def _check(self) -> None:
+        """Refuse what cannot be, before anything is made."""
+        arguments, new = self.arguments, self.new
+        values = new.values if new else {}
+        if arguments.target_is_zero and self.backing:
+            raise Complaint("Cannot use --target-is-zero when the destination image has a backing file")
+        if self.backing and len(self.sources) > 1:
+            raise Complaint(
+                "Having a backing file for the target makes no sense when concatenating multiple input images"
+            )
+        if new is not None and self.backing and not values.get("backing_fmt"):
+            raise Complaint("Use of backing file requires explicit backing format")
+        if arguments.compress and new is not None:
+            if not new.format.supports_compression:
+                raise Complaint("Compression not supported for this file format")
+            if values.get("encryption") or values.get("encrypt.format"):
+                raise Complaint("Compression and encryption not supported at the same time")
+            if values.get("preallocation") not in (None, "off"):
+                raise Complaint("Compression and preallocation not supported at the same time")
+        if arguments.bitmaps:
+            self._check_bitmaps()
+
+    def _check_bitmaps(self) -> None:
+        if len(self.sources) > 1:
+            raise Complaint("Copying bitmaps only possible with single source")
+        if self.sources[0].driver != "qcow2":
+            raise Complaint("Source lacks bitmap support")
+        if self.sources[0].details().get("bitmaps"):
+            raise UnsupportedFeature("copying persistent bitmaps (--bitmaps) is not supported yet")
+
+    def _create(self, new: NewImage) -> None:
+        try:
+            new.create(Context(writable=True, gate=gate_of(self.arguments)))
+        except ImageError as error:
+            error.message = f"{self.output}: error while converting {new.format.name}: {error.message}"
+            raise
+
+    def _open(self, cache: str) -> Node:
+        """The target; the backing file that the user named for it is as good as any other file so named."""
+        arguments, gate = self.arguments, gate_of(self.arguments)
+        format: str | None = arguments.output_format or "raw"
+        if arguments.target_image_opts:
+            format = arguments.output_format
+        if self.new is not None and self.backing:
+            gate = gate_from_environment([*arguments.allow, os.path.dirname(combine(self.output, self.backing))])
+        named_target = named(self.output, format, arguments.target_image_opts)
+        target = open_named(named_target, arguments, writable=True, cache=cache, share=False, gate=gate)
+        if arguments.compress and not isinstance(target, Compressing):
+            target.close()
+            raise Complaint("Compression not supported for this file format")
+        if self.new is None and target.size < self.total:
+            target.close()
+            raise Complaint("output file is smaller than input file")
+        return target
+
+    def _copy(self, target: Node, progress: Any) -> None:
+        arguments = self.arguments
+        more = {} if arguments.workers is None else {"threads": arguments.workers}
+        convert(
+            self.sources,
+            target,
+            compress=arguments.compress,
+            level=arguments.level,
+            target_is_zero=arguments.target_is_zero,
+            target_backing=target.backing if self.backing and self.new is not None else None,
+            sparse_size=DEFAULT_SPARSE if arguments.sparse is None else arguments.sparse,
+            in_order=not arguments.out_of_order,
+            salvage=arguments.salvage,
+            rate_limit=arguments.rate,
+            progress=progress,
+            **more,
+        )

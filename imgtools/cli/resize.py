@@ -1,0 +1,87 @@
+"""imgtools resize: change the size of a disk."""
+
+from __future__ import annotations
+
+from imgtools.cli import console
+from imgtools.cli.arguments import FORMAT, OPENING, QUIET, Complaint
+from imgtools.cli.getopt import Command, Option, UsageError
+from imgtools.cli.opening import named, open_named
+from imgtools.errors import BadOption
+from imgtools.operations.resize import SHRINK_WARNING, ShrinkRefused, resize
+from imgtools.sizes import LARGEST
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PREALLOCATIONS = ("off", "metadata", "falloc", "full")
+
+
+def preallocation(text: str) -> str:
+    if text not in PREALLOCATIONS:
+        raise Complaint(f"Invalid preallocation mode '{text}'")
+    return text
+
+
+class SizeComesLast(Command):
+    """The new size is the last word, whatever it looks like: "-1M" is no option there."""
+
+    def parse(self, words: list[str], *, own: bool = True) -> Any:
+        if words[-1] in ("-h", "--help"):
+            return super().parse(words, own=own)
+        if len(words) < 3:
+            raise UsageError("Not enough arguments")
+        arguments = super().parse(words[:-1], own=own)
+        arguments.size = words[-1]
+        return arguments
+
+
+COMMAND = SizeComesLast(
+    "resize",
+    "FILENAME [+|-]SIZE",
+    "Change the size of a disk, to SIZE or by it.",
+    (
+        Option("format", "f", "", "FMT", FORMAT.help),
+        Option(
+            "preallocation",
+            "",
+            "preallocation",
+            "MODE",
+            "how new space is reserved: off, metadata, falloc or full",
+            parse=preallocation,
+            values=PREALLOCATIONS,
+        ),
+        Option("shrink", "", "shrink", "", "allow the disk to become smaller; what lies past its new end is lost"),
+        QUIET,
+        *OPENING,
+    ),
+)
+
+
+def run(arguments: Any) -> int:
+    if len(arguments.operands) != 1:
+        raise UsageError("Expecting image file name and size")
+    sign, size = parse_change(arguments.size)
+    target = named(arguments.operands[0], arguments.format, arguments.image_opts)
+    with open_named(target, arguments, writable=True) as node:
+        if sign:
+            size = node.size + sign * size
+        if not 0 < size <= LARGEST:
+            raise BadOption("New image size must be positive")
+        try:
+            resize(node, size, shrink=arguments.shrink, preallocation=arguments.preallocation or "off")
+        except ShrinkRefused as error:
+            raise Complaint(error.message, f"warning: {SHRINK_WARNING}") from error
+        node.flush()
+    if not arguments.quiet:
+        console.say("Image resized.")
+    return 0
+
+
+def parse_change(text: str) -> tuple[int, int]:
+    """The sign (0 where there is none) and the size in "10G", "+1G" or "-1G"."""
+    from imgtools.block.format import Option as FormatOption
+
+    sign = {"+": 1, "-": -1}.get(text[:1], 0)
+    parsed: int = FormatOption("size", "size", "").parse(text[1:] if sign else text)
+    return sign, parsed

@@ -1,0 +1,42 @@
+"""Large buffers to read into, and what can be told about their content without copying it."""
+
+from __future__ import annotations
+
+SIZE = 2 << 20
+"""Large enough that calls cost nothing, small enough to stay in the processor's cache."""
+
+SLACK = 4080
+"""A large bytearray starts 16 bytes into a page; reads into whole pages are several times faster."""
+
+SECTOR = 512
+
+_zeroes = bytes(SIZE)
+
+
+class PageBuffer:
+    """SIZE bytes on page boundaries; `view` is what to read into."""
+
+    def __init__(self) -> None:
+        self._memory = bytearray(SLACK + SIZE)
+        self.view = memoryview(self._memory)[SLACK:]
+
+    def starts_with(self, other: memoryview) -> bool:
+        """Whether the buffer begins with `other`."""
+        # bytearray.startswith compares memory; == on memoryviews goes byte by byte.
+        return self._memory.startswith(other, SLACK)
+
+    def is_zero(self, length: int) -> bool:
+        """Whether the first `length` bytes are zero."""
+        return self._memory.startswith(memoryview(_zeroes)[:length], SLACK)
+
+    def first_difference(self, other: memoryview) -> int:
+        """The first sector in which the buffer differs from `other`, as an offset; they do differ."""
+        return next(
+            offset
+            for offset in range(0, len(other), SECTOR)
+            if not self._memory.startswith(other[offset : offset + SECTOR], SLACK + offset)
+        )
+
+    def first_nonzero(self, length: int) -> int:
+        """The first sector that is not zero, as an offset; there is one."""
+        return self.first_difference(memoryview(_zeroes)[:length])
