@@ -29,7 +29,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from imgtools.formats.vmdk.extents import DiskExtent
     from imgtools.formats.vmdk.node import VmdkNode
 
 SORTED_IN_PLACE = 1 << 16
@@ -85,13 +84,15 @@ def _check_descriptor(node: VmdkNode, outcome: Outcome) -> None:
         outcome.error(error.message, "descriptor")
     if node.descriptor is None:
         return
-    lines: dict[DiskExtent, int] = {
-        extent: line.sectors for extent, line in zip(node.disk_extents, node.descriptor.extents, strict=False)
-    }
-    for extent, sectors in lines.items():
-        if sectors * SECTOR != extent.length:
+    try:
+        lines = [line for line in node.descriptor.extents() if line.sectors]
+    except ImageError as error:
+        outcome.error(error.message, "descriptor", error.offset)
+        return
+    for extent, line in zip(node.disk_extents, lines, strict=False):
+        if line.sectors * SECTOR != extent.length:
             outcome.error(
-                f"the descriptor gives '{extent.path}' {sectors} sectors, its header {extent.length // SECTOR}",
+                f"the descriptor gives '{extent.path}' {line.sectors} sectors, its header {extent.length // SECTOR}",
                 "descriptor",
             )
 
@@ -125,8 +126,10 @@ class GrainCheck:
         for index in range(tables):
             if extent.directory[index] or (copy and copy.directory[index]):
                 self._check_table(index, tables, copy)
-        if self.outcome.repair:
+        if self.outcome.repair and isinstance(extent, SparseExtent):
             extent.write_back()
+            self.borders = extent.metadata or []
+            self.end = div_up(self.storage.size, SECTOR)
         self._check_space()
 
     def _check_header(self, extent: SparseExtent) -> None:
@@ -229,7 +232,6 @@ class GrainCheck:
             extent.directory[index] = 0
         extent.tables[index] = other[:]
         extent.table_to_change(index)[:] = other
-        self.end = div_up(self.storage.size, SECTOR)
 
     def _check_copy(self, index: int, copy: GrainExtent) -> None:
         """A redundant table that is not like the one in use: a writer was killed before it wrote both."""

@@ -51,11 +51,11 @@ class Descriptor:
         self.path = path
         self.base = base
         self.fields: dict[str, str] = {}
-        self.extents: list[ExtentLine] = []
+        self._extent_lines: list[tuple[int, str]] = []
         for offset, line in self._lines():
             words = line.split(None, 1)
             if words and words[0] in ACCESS:
-                self._add_extent(line, base + offset)
+                self._extent_lines.append((base + offset, line))
             elif not line.startswith("#") and "=" in line:
                 key, _, value = line.partition("=")
                 self.fields.setdefault(key.strip(), value.strip().strip('"'))
@@ -66,16 +66,20 @@ class Descriptor:
             yield offset, os.fsdecode(line).strip()
             offset += len(line) + 1
 
-    def _add_extent(self, line: str, offset: int) -> None:
+    def extents(self) -> list[ExtentLine]:
+        """The extent description; raises where a line of it cannot be understood."""
+        if len(self._extent_lines) > MAX_EXTENTS:
+            raise OutOfBounds(
+                f"the descriptor names more than {MAX_EXTENTS} extents", path=self.path, structure="descriptor"
+            )
+        return [self._extent(offset, line) for offset, line in self._extent_lines]
+
+    def _extent(self, offset: int, line: str) -> ExtentLine:
         parsed = parse_extent_line(line)
         if parsed is None:
             shown = line if len(line) <= 200 else line[:200] + "..."
             raise InvalidFormat(f"Invalid extent line: {shown}", path=self.path, offset=offset, structure="descriptor")
-        if len(self.extents) == MAX_EXTENTS:
-            raise OutOfBounds(
-                f"the descriptor names more than {MAX_EXTENTS} extents", path=self.path, structure="descriptor"
-            )
-        self.extents.append(parsed)
+        return parsed
 
     @property
     def create_type(self) -> str:
@@ -132,7 +136,7 @@ def parse_extent_line(line: str) -> ExtentLine | None:
         return None
     access, size, kind = words
     sectors = _number(size)
-    if not sectors:
+    if sectors is None:
         return None
     if kind == "ZERO":
         return None if quote else ExtentLine(access, sectors, kind, None, None)

@@ -70,7 +70,7 @@ class VmdkNode(Layer, Checkable):
 
     def readinto(self, offset: int, buffer: memoryview) -> None:
         self.check_range(offset, len(buffer))
-        if len(self.disk_extents) == 1:
+        if len(self.disk_extents) == 1 and len(buffer):
             self.disk_extents[0].readinto(offset, buffer)
             return
         for extent, start, stop in self._parts(offset, len(buffer)):
@@ -78,7 +78,7 @@ class VmdkNode(Layer, Checkable):
 
     def write(self, offset: int, data: Buffer) -> None:
         self._before_change(offset, len(data))
-        if len(self.disk_extents) == 1:
+        if len(self.disk_extents) == 1 and len(data):
             self.disk_extents[0].write(offset, data)
             return
         view = memoryview(data)
@@ -154,7 +154,7 @@ class VmdkNode(Layer, Checkable):
         if self.read_only:
             self.refuse_write()
         self.check_range(offset, length)
-        if not self._changed:
+        if length and not self._changed:
             self._begin_changes()
 
     def _begin_changes(self) -> None:

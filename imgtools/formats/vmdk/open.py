@@ -35,6 +35,8 @@ SPLIT_TYPES = (
 )
 """Subformats whose descriptor names further files. What names devices (fullDevice, partitionedDevice, vmfsRaw,
 vmfsRDM ...) is not among them: a device of the host is no disk image."""
+EMPTY_TYPES = ("monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat")
+"""Subformats that name no file at all when the disk is empty."""
 ENCRYPTED = "encryption."
 """How the descriptor fields of an encrypted disk begin."""
 
@@ -116,12 +118,14 @@ def _open_extents(storage: Storage, descriptor: Descriptor, context: Context, ex
         )
     opened: dict[str, Storage] = {}
     total = 0
-    for line in descriptor.extents:
+    for line in descriptor.extents():
+        if not line.sectors:
+            continue
         total += line.sectors
         if total * SECTOR > LARGEST:
             raise OutOfBounds("the extents add up to more than 8 EiB", path=path, structure="descriptor")
         extents.append(_open_extent(storage, line, context, opened))
-    if not extents and descriptor.create_type not in ("monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"):
+    if not extents and descriptor.create_type not in EMPTY_TYPES:
         raise InvalidFormat("the descriptor names no extents", path=path, structure="descriptor")
 
 
