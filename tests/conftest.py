@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -83,3 +84,12 @@ def qemu_io() -> Runner:
 def qemu_nbd_path() -> str:
     """The path of qemu-nbd, which stays in the foreground and holds an image as long as it runs."""
     return require_tool("qemu-nbd")
+
+
+@pytest.fixture
+def busy_threads() -> Iterator[None]:
+    """Threads take turns thousands of times as often as usual, so that what they share is caught half-done."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -101,16 +100,23 @@ def test_overlay_of_a_large_disk_takes_larger_clusters_and_of_a_huge_one_is_refu
         Overlay(NullNode(size=1 << 62))
 
 
+@pytest.mark.usefixtures("busy_threads")
 def test_overlay_shared_by_threads_loses_nothing() -> None:
     overlay = Overlay(MemoryNode(content=pattern(16 * CLUSTER)))
     pieces = [(offset, pattern(512, offset)) for offset in range(0, 16 * CLUSTER, 2048)]
-    random.Random(1).shuffle(pieces)
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda piece: overlay.write(*piece), pieces))
     expected = bytearray(pattern(16 * CLUSTER))
     for offset, data in pieces:
         expected[offset : offset + 512] = data
     compare(overlay.read(0, overlay.size), expected)
+
+
+def test_overlay_copies_nothing_up_for_a_hint() -> None:
+    overlay = Overlay(MemoryNode(content=pattern(2 * CLUSTER)))
+    overlay.discard(5, CLUSTER)
+    overlay.discard(CLUSTER + 5, 100)
+    assert [extent.depth for extent in overlay.extents(0, overlay.size)] == [1]
 
 
 def test_overlay_in_a_directory_that_is_not_there() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -246,20 +245,16 @@ def test_a_full_map_with_leaks_refuses_to_grow() -> None:
     assert "check -r leaks" in (caught.value.hint or "")
 
 
+@pytest.mark.usefixtures("busy_threads")
 def test_threads_share_an_image() -> None:
-    """Neighbouring pieces of small blocks, so that threads meet at the same one; switched far more often than usual."""
+    """Neighbouring pieces of small blocks, so that threads meet at the same one."""
     storage = new_storage(block_size=4096, blocks_in_image=1025, offset_data=8192)
     storage.write(512, b"\xff" * 4100)
     node = SUBJECT.open(storage)
     pieces = [(offset, pattern(1024, offset)) for offset in range(0, 2 * BLOCK, 1024)]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda piece: node.write(*piece), pieces))
-            assert all(pool.map(lambda piece: node.read(piece[0], 1024) == piece[1], pieces))
-    finally:
-        sys.setswitchinterval(interval)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda piece: node.write(*piece), pieces))
+        assert all(pool.map(lambda piece: node.read(piece[0], 1024) == piece[1], pieces))
     node.close()
     assert check(storage)[1] == []
 
