@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,16 @@ def test_overlay_of_a_large_disk_takes_larger_clusters_and_of_a_huge_one_is_refu
         Overlay(NullNode(size=1 << 62))
 
 
-@pytest.mark.usefixtures("busy_threads")
+class Slow(MemoryNode):
+    """Takes its time to answer, so that threads that ask for the same meet."""
+
+    def readinto(self, offset: int, buffer: memoryview) -> None:
+        time.sleep(0.001)
+        super().readinto(offset, buffer)
+
+
 def test_overlay_shared_by_threads_loses_nothing() -> None:
-    overlay = Overlay(MemoryNode(content=pattern(16 * CLUSTER)))
+    overlay = Overlay(Slow(content=pattern(16 * CLUSTER)))
     pieces = [(offset, pattern(512, offset)) for offset in range(0, 16 * CLUSTER, 2048)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda piece: overlay.write(*piece), pieces))
