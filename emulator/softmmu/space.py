@@ -1,0 +1,189 @@
+"""Physical memory as Python builds it: regions of RAM, ROM and devices, and the flat view of them.
+
+A region has a place, a size and a priority; where regions overlap, the higher priority is seen, and among equals the
+one that was added last.  RAM is anonymous memory, which costs nothing until the guest touches it.
+
+    space = AddressSpace()
+    ram = space.add_ram(0, 64 << 20)
+    space.add_rom(0xF0000, bios)
+    space.add_mmio(0xFEC00000, 0x1000, ioapic.read, ioapic.write)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from .structs import CODE, DIRTY, MMIO, PAGE_SIZE, RAM, ROM, Range
+
+ReadMmio = Callable[[int, int], int]
+WriteMmio = Callable[[int, int, int], None]
+ADDRESS_LIMIT = 1 << 52  # physical addresses of the architecture
+
+
+@dataclass(eq=False)
+class Region:
+    """Memory or a device at a place in physical memory."""
+
+    first: int
+    size: int
+    kind: int
+    priority: int
+    name: str
+    memory: mmap.mmap | None = None  # RAM and ROM
+    flags: Any = None  # RAM: a byte a page, DIRTY and CODE
+    device: int = 0  # MMIO: what the functions get first
+    read: Any = None
+    write: Any = None
+
+    @property
+    def last(self) -> int:
+        return self.first + self.size - 1
+
+    @property
+    def host(self) -> int:
+        assert self.memory is not None
+        return ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+
+
+class AddressSpace:
+    """Regions, and the sorted view of them that compiled code searches."""
+
+    def __init__(self) -> None:
+        self.regions: list[Region] = []
+        self.listeners: list[Callable[[], None]] = []
+        self.failure: BaseException | None = None  # raised by a device's function; see `check`
+        self.ranges: Any = (Range.ctype * 1)()
+        self.count = 0
+
+    def add_ram(self, first: int, size: int, *, priority: int = 0, name: str = "ram") -> Region:
+        """Zeroed memory; place and size in whole pages."""
+        _check_pages(first, size)
+        flags = (ctypes.c_uint8 * (size // PAGE_SIZE))()
+        region = Region(first, size, RAM, priority, name, memory=mmap.mmap(-1, size), flags=flags)
+        return self._add(region)
+
+    def add_rom(self, first: int, data: bytes, *, priority: int = 1, name: str = "rom") -> Region:
+        """Constant memory, filled up to whole pages with zeros."""
+        size = -(-len(data) // PAGE_SIZE) * PAGE_SIZE
+        _check_pages(first, size)
+        memory = mmap.mmap(-1, size)
+        memory[: len(data)] = data
+        return self._add(Region(first, size, ROM, priority, name, memory=memory))
+
+    def add_mmio(
+        self, first: int, size: int, read: ReadMmio, write: WriteMmio, *, priority: int = 1, name: str = "mmio"
+    ) -> Region:
+        """A device in Python: `read(offset, size)` and `write(offset, size, value)`."""
+
+        def guarded_read(_: int, offset: int, width: int) -> int:
+            try:
+                return read(offset, width) & (1 << 64) - 1
+            except BaseException as error:
+                self.failure = self.failure or error
+                return (1 << 64) - 1
+
+        def guarded_write(_: int, offset: int, width: int, value: int) -> None:
+            try:
+                write(offset, width, value)
+            except BaseException as error:
+                self.failure = self.failure or error
+
+        functions = Range.fields["read"](guarded_read), Range.fields["write"](guarded_write)  # type: ignore[operator]
+        return self._add(Region(first, size, MMIO, priority, name, read=functions[0], write=functions[1]))
+
+    def add_native_mmio(
+        self, first: int, size: int, device: int, read: int, write: int, *, priority: int = 1, name: str = "mmio"
+    ) -> Region:
+        """A device in compiled code: the addresses of its functions, and what they get as their first argument."""
+        region = Region(first, size, MMIO, priority, name, device=device, read=read, write=write)
+        return self._add(region)
+
+    def remove(self, region: Region) -> None:
+        self.regions.remove(region)
+        self._changed()
+
+    def check(self) -> None:
+        """Raise what a device's function raised; compiled code cannot pass exceptions on."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
+
+    def _add(self, region: Region) -> Region:
+        if region.size < 1 or region.first < 0 or region.first + region.size > ADDRESS_LIMIT:
+            raise ValueError(f"{region.name}: {region.size:#x} bytes at {region.first:#x} is not in physical memory")
+        self.regions.append(region)
+        self._changed()
+        return region
+
+    # -- the flat view --------------------------------------------------------------------------------------
+
+    def flatten(self) -> Iterator[tuple[int, int, Region]]:
+        """The pieces that are seen, as (first, last, region), sorted."""
+        borders = sorted({edge for r in self.regions for edge in (r.first, r.first + r.size)})
+        pieces: list[tuple[int, int, Region]] = []
+        for first, after in pairwise(borders):
+            over = [(r.priority, n, r) for n, r in enumerate(self.regions) if r.first <= first <= r.last]
+            if not over:
+                continue
+            seen = max(over, key=lambda item: item[:2])[2]
+            if pieces and pieces[-1][2] is seen and pieces[-1][1] + 1 == first:
+                pieces[-1] = (pieces[-1][0], after - 1, seen)
+            else:
+                pieces.append((first, after - 1, seen))
+        yield from pieces
+
+    def _changed(self) -> None:
+        pieces = list(self.flatten())
+        self.ranges = (Range.ctype * max(1, len(pieces)))(*(_range(*piece) for piece in pieces))
+        self.count = len(pieces)
+        for listener in self.listeners:
+            listener()
+
+    # -- access from Python ---------------------------------------------------------------------------------
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes of RAM and ROM, as a device reads them; anything else is ones."""
+        data = bytearray(b"\xff" * size)
+        for first, last, region in self.flatten():
+            low, high = max(first, address), min(last + 1, address + size)
+            if low < high and region.memory is not None:
+                data[low - address : high - address] = region.memory[low - region.first : high - region.first]
+        return bytes(data)
+
+    def write(self, address: int, data: bytes) -> list[int]:
+        """Write to RAM as a device does; the pages become dirty.  The answer is the written pages that hold code."""
+        code: list[int] = []
+        for first, last, region in self.flatten():
+            low, high = max(first, address), min(last + 1, address + len(data))
+            if low >= high or region.kind != RAM or region.memory is None:
+                continue
+            region.memory[low - region.first : high - region.first] = data[low - address : high - address]
+            for page in range((low - region.first) // PAGE_SIZE, (high - 1 - region.first) // PAGE_SIZE + 1):
+                region.flags[page] |= DIRTY
+                if region.flags[page] & CODE:
+                    code.append(region.first + page * PAGE_SIZE)
+        return code
+
+
+def _check_pages(first: int, size: int) -> None:
+    if first % PAGE_SIZE or size % PAGE_SIZE or size < 1:
+        raise ValueError(f"RAM and ROM come in whole pages, not {size:#x} bytes at {first:#x}")
+
+
+def _range(first: int, last: int, region: Region) -> Any:
+    entry = Range(first=first, last=last, kind=region.kind, device=region.device, offset=first - region.first)
+    if region.memory is not None:
+        entry.host = region.host + (first - region.first)
+    if region.flags is not None:
+        entry.flags = ctypes.addressof(region.flags) + (first - region.first) // PAGE_SIZE
+    for name in ("read", "write"):
+        function = getattr(region, name)
+        if function is not None:
+            address = function if isinstance(function, int) else ctypes.cast(function, ctypes.c_void_p).value
+            setattr(entry, name, address)
+    return entry
