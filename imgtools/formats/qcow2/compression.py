@@ -14,6 +14,7 @@ from imgtools.errors import CorruptImage
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from imgtools.block.node import Buffer
 
@@ -61,7 +62,7 @@ def decompressor(method: str, cluster_size: int) -> Callable[[bytes], bytes]:
 def _inflate(cluster_size: int) -> Callable[[bytes], bytes]:
     from isal import isal_zlib
 
-    failure: type[Exception] = isal_zlib.error
+    failure: Any = isal_zlib.error
 
     def inflate(stream: bytes) -> bytes:
         try:

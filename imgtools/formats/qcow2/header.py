@@ -234,13 +234,13 @@ def _check_features(header: Header, path: str) -> None:
             structure="header",
             hint="The image was written by newer software; this one could only damage it.",
         )
-    if bool(header.incompatible & COMPRESSION_TYPE) != (header.compression_type != 0):
-        needed = "must be set" if header.compression_type else "must not be set"
-        raise _invalid(path, f"Compression type incompatible feature bit {needed}", 72)
     if header.compression_type >= len(COMPRESSION_NAMES):
         raise UnsupportedFeature(
             f"qcow2: unknown compression type: {header.compression_type}", path=path, offset=104, structure="header"
         )
+    if bool(header.incompatible & COMPRESSION_TYPE) != (header.compression_type != 0):
+        needed = "must be set" if header.compression_type else "must not be set"
+        raise _invalid(path, f"qcow2: Compression type incompatible feature bit {needed}", 72)
     if header.crypt_method > LUKS:
         raise _invalid(path, f"Unsupported encryption method {header.crypt_method}", 32)
 
@@ -256,8 +256,9 @@ def _feature_names(header: Header, bits: int) -> list[str]:
                 character if character.isprintable() else "?"
                 for character in entry.name.rstrip(b"\0").decode(errors="replace")
             )
-    fallback = "Unknown incompatible feature: {:x}"
-    return [names.get(bit) or fallback.format(1 << bit) for bit in range(64) if bits >> bit & 1]
+    unnamed = sum(1 << bit for bit in range(64) if bits >> bit & 1 and not names.get(bit))
+    found = [names[bit] for bit in range(64) if bits >> bit & 1 and names.get(bit)]
+    return found + ([f"Unknown incompatible feature: {unnamed:x}"] if unnamed else [])
 
 
 def _check_limits(header: Header, path: str) -> None:

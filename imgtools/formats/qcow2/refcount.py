@@ -121,6 +121,18 @@ class Refcounts:
         counts = self.block(index)
         return 0 if counts is None else counts[position]
 
+    def count_used(self, clusters: int, enough: int) -> int:
+        """How many of the first `clusters` clusters are in use; stops counting at `enough`."""
+        used = 0
+        for index in range(div_up(clusters, self.per_block)):
+            counts = self.block(index)
+            if counts is not None:
+                counts = counts[: clusters - index * self.per_block]
+                used += len(counts) - counts.count(0)
+            if used >= enough:
+                break
+        return used
+
     def _hold(self, index: int, counts: array[int]) -> None:
         if len(self.blocks) >= self.max_blocks:
             for held in [held for held in self.blocks if held not in self.dirty][: self.max_blocks // 4]:

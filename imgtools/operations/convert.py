@@ -1,0 +1,360 @@
+"""Copying disks into another image: the engine of `convert`.
+
+The sources, one behind the other, are walked by their extents. What they call zero or unallocated is never read;
+what they call data is read in chunks, looked through for zeroes, and written. Several threads take chunks from one
+generator: reading, looking for zeroes, compressing and writing let other threads run. Where order matters (most
+formats lay out their file in the order of writes) each thread waits for its turn to write.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from imgtools.align import round_down, round_up
+from imgtools.block.extent import COMPRESSED, DATA
+from imgtools.block.format import Compressing
+from imgtools.errors import BadOption, ImageError, InputOutput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import NamedTuple
+
+    from imgtools.block.node import Node
+
+CHUNK = 2 << 20
+"""Bytes that a thread reads at a time: large enough that a chunk's Python is cheap beside its copying."""
+PAGE = 4096
+HEADER_OF_BYTEARRAY = 16
+"""How far behind a page border CPython lets the content of a large bytearray begin."""
+SECTOR = 512
+
+if TYPE_CHECKING:
+
+    class Piece(NamedTuple):
+        """A chunk of one source: where it starts there, where that source starts in the target, and the place where
+        it can be read directly."""
+
+        source: Node
+        start: int
+        length: int
+        base: int
+        is_data: bool
+        storage: Node | None
+        offset: int
+
+else:
+    from collections import namedtuple
+
+    Piece = namedtuple("Piece", "source start length base is_data storage offset")
+
+
+class Aligned:
+    """A buffer whose bytes begin at a page border: the kernel copies into it several times faster.
+
+    `view` is the buffer; `find` below tells zeroes in it by their distance from `base`.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.memory = bytearray(size + 2 * PAGE)
+        self.base = PAGE - HEADER_OF_BYTEARRAY
+        self.view = memoryview(self.memory)[self.base : self.base + size]
+
+
+def convert(
+    sources: list[Node],
+    target: Node,
+    *,
+    compress: bool = False,
+    level: int | None = None,
+    target_is_zero: bool = False,
+    target_backing: Node | None = None,
+    sparse_size: int = 4096,
+    threads: int = 2,
+    in_order: bool = True,
+    salvage: bool = False,
+    rate_limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> None:
+    """Copy `sources`, concatenated, to the start of `target`.
+
+    compress         store compressed units, at `level` (None: the format's balance of speed and size)
+    target_is_zero   the target reads as zeroes already, so zeroes need not be written
+    target_backing   what lies under the target has all that the source's own backing file has: only the source's
+                     top layer is copied
+    sparse_size      shortest run of zero bytes that is not written as data; 0 writes every byte
+    in_order         write in the order of the disk
+    salvage          bytes that cannot be read become zeroes, and `warn` is told
+    rate_limit       bytes a second
+    progress         called with (bytes done, bytes in all), from any of the threads
+    """
+    job = _Job(sources, target, compress, level, target_is_zero, target_backing, sparse_size)
+    job.in_order, job.salvage, job.rate_limit = in_order, salvage, rate_limit
+    job.progress, job.warn = progress, warn or (lambda message: None)
+    job.run(max(1, threads))
+
+
+class _Run:
+    """Data of one source that lies in a row, collected until it ends or cannot be read in one way."""
+
+    def __init__(self, source: Node, base: int) -> None:
+        self.source = source
+        self.base = base
+        self.covered = 0
+        """Where the units end that have been taken or are in the run."""
+        self.first = self.last = self.offset = 0
+        self.storage: Node | None = None
+
+    def begin(self, first: int, last: int, storage: Node | None, offset: int) -> None:
+        self.first, self.last, self.storage, self.offset = first, last, storage, offset
+        self.covered = max(self.covered, last)
+
+    def extend(self, first: int, last: int, storage: Node | None, offset: int) -> bool:
+        """Add what lies in [first, last), unless the run is better ended before it."""
+        if first >= last:  # it lies in a unit that is in the run already, which therefore mixes extents
+            self.storage = None
+            return True
+        if first != self.last or self.first == self.last:
+            return False
+        if storage is not self.storage or (storage is not None and offset != self.offset + first - self.first):
+            if last - self.first > CHUNK:
+                return False
+            self.storage = None  # short pieces are read through the node, several at once
+        self.last = self.covered = last
+        return True
+
+    def take(self) -> Iterator[Piece]:
+        """The run in chunks, after which it is empty. Chunks begin where the target's chunks do."""
+        start = self.first
+        while start < self.last:
+            end = min(self.last, round_down(self.base + start, CHUNK) + CHUNK - self.base)
+            offset = self.offset + start - self.first
+            yield Piece(self.source, start, end - start, self.base, True, self.storage, offset)
+            start = end
+        self.first = self.last
+
+
+class _Job:
+    """One conversion: what the threads share."""
+
+    def __init__(
+        self,
+        sources: list[Node],
+        target: Node,
+        compress: bool,
+        level: int | None,
+        target_is_zero: bool,
+        target_backing: Node | None,
+        sparse_size: int,
+    ) -> None:
+        self.sources = sources
+        self.target = target
+        self.compressing = target if compress or getattr(target, "requires_compression", False) else None
+        if self.compressing is not None and not isinstance(target, Compressing):
+            raise BadOption("Compression not supported for this file format", path=target.filename)
+        self.level = level
+        self.skip_zeroes = target_is_zero and target_backing is None
+        self.top_layer_only = target_backing is not None
+        self.sparse_size = sparse_size
+        unit = getattr(target, "cluster_size", None) or PAGE
+        self.unit = target.compression_unit if isinstance(self.compressing, Compressing) else min(unit, CHUNK)
+        self.zero_unit = max(self.unit if self.compressing else 0, round_up(sparse_size, SECTOR)) or self.unit
+        if self.unit > PAGE:
+            self.zero_unit = max(self.zero_unit, min(self.unit, 65536))
+        self.zeroes = bytes(self.zero_unit)
+        self.in_order = True
+        self.salvage = False
+        self.rate_limit: int | None = None
+        self.progress: Callable[[int, int], None] | None = None
+        self.warn: Callable[[str], None] = lambda message: None
+        self.total = sum(source.size for source in sources)
+        self.done = 0
+        self.started = time.monotonic()
+        self.lock = threading.Lock()
+        self.turns = threading.Condition()
+        self.next_turn = 0
+        self.failure: BaseException | None = None
+
+    def run(self, threads: int) -> None:
+        numbered = enumerate(self._pieces())
+        workers = [threading.Thread(target=self._work, args=(numbered,), daemon=True) for _ in range(threads - 1)]
+        for worker in workers:
+            worker.start()
+        try:
+            self._work(numbered)
+        except BaseException as error:  # Ctrl-C arrives in this thread
+            self._stop(error)
+        for worker in workers:
+            worker.join()
+        if self.failure is not None:
+            raise self.failure
+        if self.progress is not None:
+            self.progress(self.total, self.total)
+
+    def _stop(self, error: BaseException) -> None:
+        with self.turns:
+            self.failure = self.failure or error
+            self.turns.notify_all()
+
+    # What there is to do.
+
+    def _pieces(self) -> Iterator[Piece]:
+        base = 0
+        for source in self.sources:
+            yield from self._pieces_of(source, base)
+            base += source.size
+
+    def _pieces_of(self, source: Node, base: int) -> Iterator[Piece]:
+        """Chunks of `source` in order; data is widened to whole units of the target, so that each is written once."""
+        unit = self.unit
+        run = _Run(source, base)
+        for start, length, kind, depth, storage, offset in source.extents(0, source.size):
+            if depth and self.top_layer_only:
+                continue
+            end = start + length
+            if kind not in (DATA, COMPRESSED) and self.sparse_size:
+                start = max(start, run.covered)
+                if not self.skip_zeroes and start < end:
+                    yield from run.take()
+                    yield Piece(source, start, end - start, base + start, False, None, 0)
+                continue
+            first = max(run.covered, round_down(base + start, unit) - base)
+            last = min(source.size, round_up(base + end, unit) - base)
+            direct = storage if kind == DATA and (first, last) == (start, end) else None
+            if not run.extend(first, last, direct, offset or 0):
+                yield from run.take()
+                run.begin(first, last, direct, offset or 0)
+        yield from run.take()
+
+    # What a thread does.
+
+    def _work(self, numbered: Iterator[tuple[int, Piece]]) -> None:
+        buffer = Aligned(CHUNK)
+        compressor = None
+        if isinstance(self.compressing, Compressing):
+            compressor = self.compressing.compressor(self.level)
+        try:
+            while self.failure is None:
+                with self.lock:
+                    number, piece = next(numbered, (-1, None))
+                if piece is None:
+                    return
+                self._copy(number, piece, buffer, compressor)
+        except BaseException as error:
+            self._stop(error)
+
+    def _copy(
+        self,
+        number: int,
+        piece: Piece,
+        buffer: Aligned,
+        compressor: Callable[[memoryview], bytes | None] | None,
+    ) -> None:
+        if not piece.is_data:
+            self._in_turn(number)
+            self.target.zero(piece.base + piece.start, piece.length)
+            self._finish(number, 0)
+            return
+        view, position = buffer.view[: piece.length], piece.base + piece.start
+        self._read(piece, view)
+        runs = list(self._runs(buffer, piece.length))
+        if compressor is None:
+            self._in_turn(number)
+            for start, end, is_zero in runs:
+                self._store(position + start, view[start:end], is_zero)
+        else:
+            units = [
+                (start, view[start : min(start + self.unit, end)], is_zero)
+                for first, end, is_zero in runs
+                for start in range(first, end, self.unit)
+            ]
+            streams = [None if is_zero else compressor(data) for _, data, is_zero in units]
+            self._in_turn(number)
+            for (start, data, is_zero), stream in zip(units, streams, strict=True):
+                if stream is None:
+                    self._store(position + start, data, is_zero)
+                else:
+                    assert isinstance(self.target, Compressing)
+                    self.target.write_compressed(position + start, len(data), stream)
+        self._finish(number, piece.length)
+
+    def _store(self, offset: int, data: memoryview, is_zero: bool) -> None:
+        if not is_zero:
+            self.target.write(offset, data)
+        elif not self.skip_zeroes:
+            self.target.zero(offset, len(data))
+
+    def _runs(self, buffer: Aligned, length: int) -> Iterator[tuple[int, int, bool]]:
+        """(start, end, whether all zero) over the buffer, in steps of `zero_unit`."""
+        if not self.sparse_size:
+            yield 0, length, False
+            return
+        unit, base, zeroes = self.zero_unit, buffer.base, self.zeroes
+        starts_with = buffer.memory.startswith
+        whole = round_down(length, unit)
+        begun, was_zero = 0, False
+        for start in range(0, whole, unit):
+            is_zero = starts_with(zeroes, base + start)
+            if is_zero != was_zero:
+                if start > begun:
+                    yield begun, start, was_zero
+                begun, was_zero = start, is_zero
+        if whole < length:
+            is_zero = starts_with(zeroes[: length - whole], base + whole)
+            if is_zero != was_zero and whole > begun:
+                yield begun, whole, was_zero
+                begun = whole
+            was_zero = is_zero if begun == whole else was_zero
+        if begun < length:
+            yield begun, length, was_zero
+
+    def _read(self, piece: Piece, view: memoryview) -> None:
+        try:
+            if piece.storage is not None:
+                piece.storage.readinto(piece.offset, view)
+            else:
+                piece.source.readinto(piece.start, view)
+        except ImageError as error:
+            if not self.salvage:
+                raise InputOutput(
+                    f"error while reading at byte {piece.start}: {error.message}",
+                    path=piece.source.filename,
+                    offset=piece.start,
+                    hint=error.hint,
+                ) from error
+            self._salvage(piece, view)
+
+    def _salvage(self, piece: Piece, view: memoryview) -> None:
+        """Read sector by sector; what cannot be read becomes zeroes."""
+        for start in range(0, piece.length, SECTOR):
+            sector = view[start : start + SECTOR]
+            try:
+                piece.source.readinto(piece.start + start, sector)
+            except ImageError as error:
+                sector[:] = bytes(len(sector))
+                self.warn(f"error while reading offset {piece.start + start}: {error.message}")
+
+    # Turns, rate and progress.
+
+    def _in_turn(self, number: int) -> None:
+        """Wait until every earlier piece has been written."""
+        if not self.in_order and self.compressing is None:
+            return
+        with self.turns:
+            self.turns.wait_for(lambda: self.next_turn == number or self.failure is not None)
+            if self.failure is not None:
+                raise self.failure
+
+    def _finish(self, number: int, length: int) -> None:
+        with self.turns:
+            self.next_turn = max(self.next_turn, number + 1)
+            self.done += length
+            self.turns.notify_all()
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+        if self.rate_limit:
+            ahead = self.done / self.rate_limit - (time.monotonic() - self.started)
+            if ahead > 0:
+                time.sleep(ahead)
