@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from imgtools.block.format import CheckResult, Finding
     from imgtools.block.node import Buffer, Storage
 
+NOT_IN_FILE = -1
+"""In place of a position, where the map points to what the file does not have."""
 BLOCKS_ALLOCATED = HEADER.offset_of("blocks_allocated")
 
 
@@ -121,6 +123,8 @@ class VdiNode(Node, Checkable):
         for start, count, position in self._iterate(offset, length):
             if position is None:
                 yield Extent(start, count, ZERO)
+            elif position == NOT_IN_FILE:
+                yield Extent(start, count, DATA)  # whoever reads it is told
             elif self.header.image_type == STATIC:
                 # A static image has all its blocks from the start; only the file knows which were ever written.
                 for extent in self.storage.extents(position, count):
@@ -130,7 +134,17 @@ class VdiNode(Node, Checkable):
 
     def _pieces(self, offset: int, length: int) -> list[tuple[int, int, int | None]]:
         """The range as (start, length, where in the file; None reads as zeroes), a run of blocks each."""
-        return list(self._iterate(offset, length))
+        pieces = list(self._iterate(offset, length))
+        for start, _, position in pieces:
+            if position == NOT_IN_FILE:
+                raise CorruptImage(
+                    f"the block map says that the block at {start} of the disk or one behind it is not in the file",
+                    path=self.filename,
+                    structure="block map",
+                    offset=self.map.offset + 4 * (start // self.block_size),
+                    hint="The file was cut short, or its block map is damaged.",
+                )
+        return pieces
 
     def _iterate(self, offset: int, length: int) -> Iterator[tuple[int, int, int | None]]:
         size, end = self.block_size, offset + length
@@ -143,7 +157,7 @@ class VdiNode(Node, Checkable):
             if number is not None:
                 position = self.position_of(number) + start - block * size
                 if number + count > self.map.count or position + run_end - start > self.storage.size:
-                    raise self._misplaced(block, number)
+                    position = NOT_IN_FILE
             yield start, run_end - start, position
             first = block + count
 
@@ -210,12 +224,3 @@ class VdiNode(Node, Checkable):
         if self.read_only:
             self.refuse_write()
         self.check_range(offset, length)
-
-    def _misplaced(self, block: int, number: int) -> CorruptImage:
-        return CorruptImage(
-            f"entry {block} of the block map says block {number} or a later one, which is not in the file",
-            path=self.filename,
-            structure="block map",
-            offset=self.map.offset + 4 * block,
-            hint="The file was cut short, or its block map is damaged.",
-        )
