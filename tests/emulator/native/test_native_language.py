@@ -163,6 +163,18 @@ def every_byte() -> u32:
 
 
 @function
+def giant_steps() -> i32:
+    total: i32 = 0
+    b: u8
+    for b in range(200, 255, 300):
+        total += b
+    c: i16
+    for c in range(100, -100, -70000):
+        total = total * 1000 + c
+    return total
+
+
+@function
 def fibonacci(n: u32) -> u64:
     return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 
@@ -406,6 +418,7 @@ def nothing(p: Ptr[u64]) -> None:
         (last_of_range, (-32768, 32767), -1),
         (last_of_range, (32767, -32768), range(32767, -32768, -7)[-1]),
         (every_byte, (), 3 + 87 + 171),
+        (giant_steps, (), 200100),
         (fibonacci, (15,), 610),
         (is_even, (11,), False),
         (constants, (7,), 103),

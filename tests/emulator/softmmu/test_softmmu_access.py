@@ -1,0 +1,310 @@
+"""Memory access through the TLB: values, faults, page borders, flushes, and what the TLB may never point at."""
+
+from __future__ import annotations
+
+import random
+
+import page_walker
+import pytest
+from test_softmmu_walk import MODES, PAE, PG, PGE, SMAP, SMEP, WP, World, random_address, random_entry
+from test_softmmu_walk import random_registers as registers
+
+from emulator.native import Unit
+from emulator.softmmu import access
+from emulator.softmmu.mmu import UNIT
+from emulator.softmmu.structs import MODES as MODE_COUNT
+from emulator.softmmu.structs import NO_FAULT, NOT_CANONICAL, TLB_ENTRIES, TLB_SLOTS, VALID, WRITE
+
+SIZES = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
+FUNCTIONS = [getattr(access, f"{verb}_{kind}") for verb in ("read", "write") for kind in SIZES.values()]
+INLINE = Unit("softmmu-access", FUNCTIONS, uses=[UNIT])
+
+
+class Python:
+    def __getattr__(self, name):
+        return getattr(access, name)
+
+
+class Machine(World):
+    """Random tables with loads and stores, and beside them a model that translates every byte anew."""
+
+    def __init__(self, rng, kind, native):
+        super().__init__(rng, kind, native)
+        self.code = INLINE.load() if native else Python()
+        self.mmu.state.linear_mask = (1 << 64) - 1 if kind == "long" else (1 << 32) - 1
+        self.regs = page_walker.Registers()
+
+    def use(self, regs):
+        self.regs = regs
+        self.set(regs)
+        self.mmu.code.flush_all(self.mmu.address)
+
+    def access(self, verb, address, mode, size, value=0):
+        state = self.mmu.state
+        state.fault = NO_FAULT
+        arguments = (value,) if verb == "write" else ()
+        call = getattr(self.code, f"{verb}_{SIZES[size]}")
+        result = call(self.mmu.address, MODES.index(mode), address, *arguments)
+        if state.fault == NO_FAULT:
+            return result
+        assert not result
+        return ("fault", None if state.fault == NOT_CANONICAL else state.fault_code, state.fault_address)
+
+    def expect(self, verb, address, mode, size, value=0):
+        """Translate the first byte, and the first of the next page if the access reaches it; then touch bytes."""
+        starts = [address]
+        if address % 4096 + size > 4096:
+            starts.append((address | 4095) + 1 & self.mmu.state.linear_mask)
+        pages = []
+        for start in starts:
+            found = page_walker.walk(self.regs, self.read, start, verb[0], mode)
+            if isinstance(found, page_walker.Fault):
+                return ("fault", found.code, start)
+            for place, width, new in found.updates:
+                self.space.write(place, new.to_bytes(width, "little"))
+            pages.append(found.physical & ~4095)
+        data = bytearray()
+        for n in range(size):
+            at = address + n
+            physical = pages[at // 4096 - address // 4096] | at % 4096
+            if verb == "write":
+                self.space.write(physical, bytes([value >> 8 * n & 255]))
+            data += self.space.read(physical, 1)
+        return None if verb == "write" else int.from_bytes(data, "little")
+
+
+def near_border(rng, address):
+    return address & ~4095 | 4096 - rng.randrange(1, 9) if rng.random() < 0.3 else address
+
+
+def run_both(kind, seed, rounds, native):
+    """The same accesses on two worlds that began alike."""
+    machine, model = (Machine(random.Random(f"{kind} {seed}"), kind, way) for way in (native, True))
+    rng = random.Random(f"accesses {kind} {seed}")
+    results = set()
+    for _ in range(rounds):
+        regs = registers(rng, kind)
+        machine.use(regs)
+        model.regs = regs
+        model.set(regs)
+        favourites = [near_border(rng, random_address(rng, kind)) for _ in range(4)]
+        for _ in range(12):
+            verb, mode, size = rng.choice(["read", "write"]), rng.choice(MODES), rng.choice(list(SIZES))
+            address = rng.choice(favourites) ^ rng.randrange(8)
+            value = rng.randrange(1 << 8 * size)
+            if rng.random() < 0.1:  # change a table and flush what it maps
+                entry = rng.randrange(0, len(machine.ram.memory), 8)
+                data = random_entry(rng, 8).to_bytes(8, "little")
+                for world in (machine, model):
+                    world.space.write(entry, data)
+                machine.mmu.code.flush_all(machine.mmu.address)
+            found = machine.access(verb, address, mode, size, value)
+            wanted = model.expect(verb, address, mode, size, value)
+            assert found == wanted, (verb, hex(address), mode, size)
+            results.add(isinstance(found, tuple))
+            machine.mmu.code.flush_all(machine.mmu.address) if verb == "write" else None  # may have hit a table
+        assert machine.ram.memory[:] == model.ram.memory[:]
+        check_invariants(machine)
+    assert results == {True, False}
+
+
+def check_invariants(machine):
+    """A fast entry points at a whole page of RAM, is in the slot of its page, and has a page that is valid."""
+    ram, mmu = machine.ram, machine.mmu.state
+    for index in range(TLB_ENTRIES):
+        entry, slot = mmu.tlb[index], index % TLB_SLOTS
+        if entry.tag >> 12 & TLB_SLOTS - 1 != slot:
+            continue  # cannot match
+        assert entry.tag | VALID == entry.page
+        host = entry.addend + entry.tag & (1 << 64) - 1
+        assert ram.host <= host <= ram.host + ram.size - 4096
+        assert host - ram.host == entry.physical & ~4095
+        if index // (MODE_COUNT * TLB_SLOTS) == WRITE:
+            assert ram.flags[(host - ram.host) // 4096] & 1
+
+
+@pytest.mark.parametrize("kind", ["two", "pae", "long"])
+def test_native_accesses(kind):
+    run_both(kind, 1, 40, native=True)
+
+
+@pytest.mark.parametrize("kind", ["two", "long"])
+def test_python_accesses(kind):
+    run_both(kind, 2, 4, native=False)
+
+
+# -- by hand: a 4-level world with a few known pages --------------------------------------------------------
+
+
+@pytest.fixture(params=[True, False], ids=["native", "python"])
+def mapped(request):
+    """Tables at 0x1000; `map` makes 4 KByte pages below 2 MBytes."""
+    machine = Machine(random.Random(0), "long", request.param)
+    machine.ram.memory[:] = bytes(machine.ram.size)
+    for place, value in [(0x1000, 0x2007), (0x2000, 0x3007), (0x3000, 0x4007)]:
+        machine.space.write(place, value.to_bytes(8, "little"))
+    machine.map = lambda page, entry: machine.space.write(0x4000 + page * 8, entry.to_bytes(8, "little"))
+    machine.use(page_walker.Registers(cr0=PG | WP, cr3=0x1000, cr4=PAE | PGE | SMEP | SMAP, efer=1 << 10 | 1 << 11))
+    return machine
+
+
+def test_a_page_stays_until_it_is_flushed(mapped):
+    mapped.space.write(0x10000, b"\x11")
+    mapped.space.write(0x11000, b"\x22")
+    mapped.map(5, 0x10007)
+    assert mapped.access("read", 0x5000, "user", 1) == 0x11
+    mapped.map(5, 0x11007)
+    assert mapped.access("read", 0x5000, "user", 1) == 0x11
+    mapped.mmu.code.flush_page(mapped.mmu.address, 0x6000)
+    assert mapped.access("read", 0x5000, "user", 1) == 0x11
+    mapped.mmu.code.flush_page(mapped.mmu.address, 0x5FFF)
+    assert mapped.access("read", 0x5000, "user", 1) == 0x22
+
+
+def test_global_pages_survive_loading_cr3(mapped):
+    mapped.map(5, 0x10007)
+    mapped.map(6, 0x10107)
+    before = [mapped.access("read", page, "user", 4) for page in (0x5000, 0x6000)]
+    assert before == [0, 0]
+    mapped.map(5, 0)
+    mapped.map(6, 0)
+    mapped.mmu.code.flush_nonglobal(mapped.mmu.address)
+    assert mapped.access("read", 0x5004, "user", 4) == ("fault", 4, 0x5004)
+    assert mapped.access("read", 0x6004, "user", 4) == 0
+    mapped.mmu.code.flush_page(mapped.mmu.address, 0x6000)
+    assert mapped.access("read", 0x6004, "user", 4) == ("fault", 4, 0x6004)
+
+
+def test_invlpg_flushes_all_of_a_large_page(mapped):
+    mapped.space.write(0x3008, (0x0000E7).to_bytes(8, "little"))  # 2 MBytes at 0x200000, onto physical 0
+    assert mapped.access("read", 0x203000, "supervisor", 8) == ("fault", 1, 0x203000)  # SMAP
+    assert mapped.access("read", 0x203000, "ac", 8) == mapped.read(0x3000, 8)
+    assert mapped.access("read", 0x204000, "user", 8) == mapped.read(0x4000, 8)
+    mapped.space.write(0x3008, bytes(8))
+    assert mapped.access("read", 0x204000, "user", 8) == mapped.read(0x4000, 8)
+    mapped.mmu.code.flush_page(mapped.mmu.address, 0x2FF000)
+    assert mapped.access("read", 0x204000, "user", 8) == ("fault", 4, 0x204000)
+
+
+def test_nothing_is_written_when_the_second_page_faults(mapped):
+    mapped.map(5, 0x10007)
+    assert mapped.access("write", 0x5FFC, "user", 8, 2**64 - 1) == ("fault", 6, 0x6000)
+    assert mapped.space.read(0x10FF8, 8) == bytes(8)
+    mapped.map(6, 0x12005)
+    assert mapped.access("write", 0x5FFC, "user", 8, 2**64 - 1) == ("fault", 7, 0x6000)
+    assert mapped.access("read", 0x5FFC, "user", 8) == 0
+    mapped.map(6, 0x12007)
+    mapped.mmu.code.flush_page(mapped.mmu.address, 0x6000)
+    assert mapped.access("write", 0x5FFC, "user", 8, 0x1122334455667788) is None
+    assert mapped.space.read(0x10FFC, 4) == bytes.fromhex("88776655")
+    assert mapped.space.read(0x12000, 4) == bytes.fromhex("44332211")
+    assert mapped.access("read", 0x5FFC, "user", 8) == 0x1122334455667788
+
+
+def test_can_write(mapped):
+    can = lambda address, size: bool(mapped.mmu.code.can_write(mapped.mmu.address, 0, address, size))  # noqa: E731
+    mapped.map(5, 0x10007)
+    mapped.map(6, 0x12005)
+    assert can(0x5000, 8)
+    assert can(0x5FF8, 8)
+    assert not can(0x5FF9, 8)
+    assert mapped.mmu.state.fault_address == 0x6000
+    assert not can(0x6000, 1)
+
+
+def test_the_last_address_wraps_to_the_first(mapped):
+    mapped.mmu.state.linear_mask = (1 << 32) - 1
+    mapped.use(page_walker.Registers())
+    mapped.space.write(0, b"\xaa\xbb")
+    assert mapped.access("read", 0xFFFF_FFFE, "user", 4) == 0xBBAA_FFFF
+
+
+def test_a_read_does_not_open_the_page_for_writing(mapped):
+    mapped.map(5, 0x10007)
+    assert mapped.access("read", 0x5000, "user", 1) == 0
+    assert mapped.read(0x4028, 8) == 0x10027
+    assert mapped.access("write", 0x5000, "user", 1, 1) is None
+    assert mapped.read(0x4028, 8) == 0x10067
+
+
+def test_dirty_pages(mapped):
+    mapped.map(5, 0x10007)
+    mapped.mmu.take_dirty(mapped.ram)
+    mapped.access("read", 0x5000, "user", 1)
+    assert mapped.mmu.take_dirty(mapped.ram) == [1, 2, 3, 4]  # accessed flags
+    for _ in range(2):
+        mapped.access("write", 0x5123, "user", 4, 7)
+        assert 0x10 in mapped.mmu.take_dirty(mapped.ram)
+    assert mapped.mmu.take_dirty(mapped.ram) == []
+
+
+def test_writes_to_translated_code_are_reported(mapped):
+    seen = []
+    mapped.mmu.on_code_write(lambda address, size: seen.append((address, size)))
+    mapped.map(5, 0x10007)
+    mapped.map(6, 0x10007)
+    mapped.map(7, 0x11007)
+    for page in (0x5000, 0x6000, 0x7000):
+        mapped.access("write", page, "user", 4, 1)
+    assert seen == []
+    mapped.mmu.mark_code(0x10ABC)
+    mapped.access("write", 0x5010, "user", 4, 2)
+    mapped.access("write", 0x6020, "user", 8, 3)
+    mapped.access("write", 0x7000, "user", 4, 4)
+    mapped.access("read", 0x5000, "user", 4)
+    mapped.access("write", 0x6FFE, "user", 4, 4)
+    assert seen == [(0x10010, 4), (0x10020, 8), (0x10FFE, 2)]
+    assert mapped.space.write(0x10F00, b"x") == [0x10000]
+    mapped.mmu.unmark_code(0x10000)
+    mapped.access("write", 0x5010, "user", 4, 5)
+    mapped.access("write", 0x5010, "user", 4, 6)
+    assert len(seen) == 3
+    assert mapped.mmu.state.tlb[WRITE * 3 * TLB_SLOTS + 5].tag == 0x5000  # direct again
+    with pytest.raises(ValueError, match="no RAM at 0x99999000"):
+        mapped.mmu.mark_code(0x99999000)
+
+
+def test_watchpoints(mapped):
+    state = mapped.mmu.state
+    mapped.map(5, 0x10007)
+    mapped.map(6, 0x11007)
+
+    def hits(verb, address, size):
+        state.watch_hits = 0
+        mapped.access(verb, address, "user", size)
+        return state.watch_hits
+
+    assert hits("write", 0x5010, 4) == 0
+    mapped.mmu.watch(0, 0x5010, 4, 1)
+    mapped.mmu.watch(3, 0x6000, 2, 3)
+    assert hits("write", 0x5013, 1) == 1
+    assert hits("write", 0x500C, 4) == 0
+    assert hits("write", 0x5014, 8) == 0
+    assert hits("write", 0x500C, 8) == 1
+    assert hits("read", 0x5010, 4) == 0
+    assert hits("read", 0x6001, 1) == 8
+    assert hits("write", 0x5FFF, 4) == 8
+    mapped.mmu.watch(0, 0, 0, 0)
+    mapped.mmu.watch(3, 0, 0, 0)
+    assert hits("write", 0x5010, 4) == 0
+    assert state.watching == 0
+
+
+def test_a20_gate(mapped):
+    mapped.use(page_walker.Registers())
+    mapped.space.write(0x100, b"\x77")
+    assert mapped.access("read", 0x10_0100, "supervisor", 1) == 0xFF
+    mapped.mmu.set_a20(False)
+    assert mapped.access("read", 0x10_0100, "supervisor", 1) == 0x77
+    mapped.mmu.set_a20(True)
+    assert mapped.access("read", 0x10_0100, "supervisor", 1) == 0xFF
+
+
+def test_fetch(mapped):
+    mapped.map(5, 0x10007)
+    mapped.map(6, 1 << 63 | 0x11007)
+    mapped.space.write(0x10FFE, b"\x0f\x05")
+    fetch = lambda address: mapped.mmu.code.read_slow(mapped.mmu.address, 2, 0, address, 2)  # noqa: E731
+    assert fetch(0x5FFE) == 0x050F
+    assert fetch(0x5FFF) == 0
+    assert (mapped.mmu.state.fault_code, mapped.mmu.state.fault_address) == (1 | 4 | 16, 0x6000)
