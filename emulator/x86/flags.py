@@ -31,13 +31,13 @@ def mask(letters: str) -> int:
 STATUS_MASK = mask(STATUS_FLAGS)
 
 
-def tested_flags(form: Form, opcode: int) -> int:
+def flags_tested(form: Form, opcode: int) -> int:
     """The flags that an instruction reads; a condition reads only its own."""
     if form.mnemonic.endswith("cc"):
         return mask(CONDITION_FLAGS[opcode & 15])
     return mask(form.tested)
 
 
-def written_flags(form: Form) -> int:
+def flags_written(form: Form) -> int:
     """The flags that may differ afterwards, the undefined ones too."""
     return mask(form.modified + form.cleared + form.set + form.undefined)

@@ -1,8 +1,10 @@
-"""Test cases from the table: random encodings of every row, and a state in which each can be executed.
+"""Test cases for semantics, made from the table: an instruction, and a state in which it can be executed.
 
-`random_encoding` makes bytes for decoders: any prefix, any operand. `random_case` makes a `Case` for differential tests
-of semantics: an instruction of 64-bit user mode with registers, flags and memory such that it touches nothing but
-the 4 KiB at `AREA`. What a case can not contain, and why, is in `EXCLUDED`.
+A `Case` is an instruction of 64-bit user mode with registers, flags and memory such that it touches nothing but the
+4 KiB at `AREA`, and that the manual says what it computes. What no case contains, and why, is in `EXCLUDED`.
+
+    case = random_case(encoding, Random(1))
+    case.code, case.state, case.undefined        # bytes for CODE, what to load, flags not to compare
 """
 
 from __future__ import annotations
@@ -12,22 +14,20 @@ from random import Random
 
 from emulator.x86.decode import DecodeError, decode
 from emulator.x86.flags import ALWAYS_SET, FLAG_BITS, STATUS_MASK, mask
-from emulator.x86.instruction import NO_REGISTER, RIP, Instruction, Memory
-from emulator.x86.notation import Encoding, Form
-from emulator.x86.values import random_extended, random_integer, random_vector
-
-ESCAPES = (b"", b"\x0f", b"\x0f\x38", b"\x0f\x3a")
-LEGACY_PREFIXES = bytes.fromhex("26 2E 36 3E 64 65 66 67 F0 F2 F3")
+from emulator.x86.instruction import NO_REGISTER, RIP, Instruction, Memory, Register
+from emulator.x86.notation import Encoding
+from emulator.x86.random_code import random_encoding
+from emulator.x86.values import random_extended, random_integer, random_memory, random_vector
 
 # The instruction and its memory lie below 2 GiB, so that 32-bit addresses and displacements reach them.
 CODE = 0x6000_0000
 AREA = 0x6001_0000
 AREA_SIZE = 4096
-MARGIN = 512  # of the area, on both sides of where operands begin
+MIDDLE = AREA + AREA_SIZE // 2
+TARGETS = range(AREA + 512, AREA + AREA_SIZE - 512)  # where operands begin; a few kinds reach beyond, either way
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 M64 = (1 << 64) - 1
 
-# Forms that no case has: what they do depends on more than a case says, or reaches beyond it.
 EXCLUDED = {
     "the operating system's segments and their bases": (
         "LAR LSL VERR VERW SLDT STR SGDT SIDT SMSW LFS LGS LSS RDFSBASE RDGSBASE WRFSBASE WRGSBASE"
@@ -38,6 +38,11 @@ EXCLUDED = {
     ),
 }
 EXCLUDED_MNEMONICS = frozenset(" ".join(EXCLUDED.values()).split())
+# Excluded by their marks: they leave user mode or the straight line, or depend on the mode of the processor.
+EXCLUDED_MARKS = frozenset(("cpl0", "iopl", "flow"))
+
+# What POPF and LDMXCSR may load: no trap flag, no alignment check; only bits that exist.
+LOADABLE = {"POPF": STATUS_MASK | FLAG_BITS["D"], "LDMXCSR": 0xFFFF}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,75 +70,43 @@ class Case:
     undefined: int
 
 
-def random_encoding(encoding: Encoding, mode: int, random: Random, junk: float = 0.0) -> bytes:
-    """15 bytes that start with what the row describes.
-
-    `junk` is the probability of each further prefix; with it the bytes may belong to another row, or be no instruction.
-    """
-    code = bytearray()
-    while random.random() < junk:
-        code.append(random.choice(LEGACY_PREFIXES))
-    code += _opcode(encoding, mode, random)
-    if encoding.modrm:
-        mod = random.randrange(3) if random.choice(encoding.memory) else 3
-        code.append(mod << 6 | random.choice(encoding.reg) << 3 | random.choice(encoding.rm))
-    return bytes(code + random.randbytes(15))[:15]
-
-
 def executable(encoding: Encoding) -> bool:
-    """Whether cases of this row can be made: 64-bit user mode, straight-line, nothing that is excluded."""
+    """Whether cases of this row can be made."""
     form = encoding.form
     segments = any(code.method == "S" or code.text in ("FS", "GS") for code in form.operands)
-    kernel = form.marks & {"cpl0", "iopl", "flow", "pm"} and form.feature not in ("BMI1", "BMI2")
-    return 64 in encoding.modes and not kernel and not segments and form.mnemonic not in EXCLUDED_MNEMONICS
+    excluded = form.marks & EXCLUDED_MARKS or form.mnemonic in EXCLUDED_MNEMONICS
+    return 64 in encoding.modes and not excluded and not segments
 
 
 def random_case(encoding: Encoding, random: Random) -> Case:
     """A case of a row that is `executable`."""
     while True:
-        code = _random_user_code(encoding, random)
+        code = _random_code(encoding, random)
         try:
             instruction = decode(code, 64)
         except DecodeError:
             continue
         if instruction.form != encoding.form or not _is_defined(instruction):
             continue
+        code = _aim_displacement(code, instruction)
+        instruction = decode(code, 64)
         registers = _random_registers(instruction, random)
-        if registers is None:
+        if not _aim_registers(instruction, registers, random):
             continue
-        code = _aim(code, instruction)
-        return Case(
-            code[: instruction.length],
-            decode(code, 64),
-            _random_state(instruction, registers, random),
-            mask(instruction.form.undefined),
-        )
+        state = _random_state(instruction, registers, random)
+        if instruction.form.mnemonic in ("BSF", "BSR") and _source_is_zero(instruction, state):
+            continue
+        return Case(code[: instruction.length], instruction, state, mask(instruction.form.undefined))
 
 
-def _opcode(encoding: Encoding, mode: int, random: Random) -> bytes:
-    prefixes = _vex(encoding, mode, random) if encoding.map > 3 else _prefixes(encoding, mode, random)
-    return prefixes + bytes((random.choice(encoding.opcodes),))
+def effective_address(memory: Memory, registers: tuple[int, ...] | list[int], next_address: int) -> int:
+    """The offset of a memory operand in its segment."""
+    base = next_address if memory.base == RIP else registers[memory.base] if memory.base != NO_REGISTER else 0
+    index = registers[memory.index] * memory.scale if memory.index != NO_REGISTER else 0
+    return base + index + memory.displacement & (1 << memory.address_size) - 1
 
 
-def _prefixes(encoding: Encoding, mode: int, random: Random) -> bytes:
-    prefix = bytes.fromhex(encoding.prefix) if encoding.prefix not in ("", "np") else b""
-    rex = b""
-    if mode == 64:
-        wanted = random.choice(encoding.w) << 3 | random.randrange(8) & ~(encoding.b == (0,))
-        if random.random() < 0.7 or encoding.w == (1,):
-            rex = bytes((0x40 | wanted,))
-    return prefix + rex + ESCAPES[encoding.map]
-
-
-def _vex(encoding: Encoding, mode: int, random: Random) -> bytes:
-    """A three-byte VEX prefix, SDM Vol. 2, section 2.3.5; outside 64-bit mode R and X must read as set."""
-    inverted = random.randrange(8) << 5 | (0 if mode == 64 else 0xC0)
-    uses_vvvv = any(code.method == "B" for code in encoding.form.operands)
-    vvvv = random.randrange(16) if uses_vvvv else 15
-    return bytes((0xC4, inverted | encoding.map - 2, random.choice(encoding.w) << 7 | vvvv << 3 | encoding.prefixes[0]))
-
-
-def _random_user_code(encoding: Encoding, random: Random) -> bytes:
+def _random_code(encoding: Encoding, random: Random) -> bytes:
     """An encoding with the prefixes that mean something in it."""
     prefixes = b""
     marks = encoding.form.marks
@@ -149,132 +122,128 @@ def _random_user_code(encoding: Encoding, random: Random) -> bytes:
 
 
 def _is_defined(instruction: Instruction) -> bool:
-    """Whether the manual says what the instruction computes, and the area is large enough for it."""
+    """Whether the manual says what these immediates do, and the area is large enough for them."""
     name = instruction.form.mnemonic
-    count = instruction.immediate & (63 if instruction.operand_size == 64 else 31)
     if name in ("SHL", "SHR", "SHLD", "SHRD") and instruction.form.operands[-1].text == "Ib":
-        return count < _operand_bits(instruction)
+        return instruction.immediate & (63 if instruction.operand_size == 64 else 31) < _bits(instruction)
     if name == "BSWAP":
         return instruction.operand_size > 16
+    if name in ("CMPPS", "CMPPD", "CMPSS", "CMPSD"):
+        return instruction.immediate < 8
     if name == "ENTER":
-        return instruction.immediate < MARGIN and instruction.immediate2 & 31 < 8
+        return instruction.immediate < 256 and instruction.immediate2 & 31 < 8
     return True
 
 
-def _operand_bits(instruction: Instruction) -> int:
-    return 8 if instruction.form.operands[0].text == "Eb" else instruction.operand_size
+def _bits(instruction: Instruction) -> int:
+    """The width of the first operand, a general register or memory."""
+    return 8 if instruction.form.operands[0].type == "b" else instruction.operand_size
 
 
-def _random_registers(instruction: Instruction, random: Random) -> list[int] | None:
-    """General registers with which all addresses lie in the area; None if no values do that."""
+def _random_registers(instruction: Instruction, random: Random) -> list[int]:
+    """General registers with which the implied operands are in the area, and the result is defined."""
     registers = [random_integer(random, 64) for _ in range(16)]
-    form = instruction.form
-    registers[RSP] = AREA + AREA_SIZE // 2
-    if form.mnemonic in ("LEAVE", "ENTER"):
-        registers[RBP] = AREA + AREA_SIZE // 2 + random.randrange(0, 256, 8)
-    if form.mnemonic in ("MASKMOVQ", "MASKMOVDQU"):
-        registers[RDI] = _target(random, 1)
-    if form.marks & {"rep", "repe"}:
-        registers[RSI], registers[RDI] = _target(random, 1), _target(random, 1)
+    registers[RSP] = MIDDLE
+    name = instruction.form.mnemonic
+    if _is_string(instruction):
+        registers[RSI], registers[RDI] = random.choice(TARGETS), random.choice(TARGETS)
         registers[RCX] = random.randrange(5)
-    if form.mnemonic == "XLATB":
-        registers[RBX] = _target(random, 1)
-    _set_counts(instruction, registers, random)
-    memory = next((operand for operand in instruction.operands if isinstance(operand, Memory)), None)
-    if memory is None or instruction.rm != NO_REGISTER or not form.has_modrm_operand:
-        return registers
-    return registers if _aim_registers(instruction, memory, registers, random) else None
-
-
-def _set_counts(instruction: Instruction, registers: list[int], random: Random) -> None:
-    """Values for which the manual defines the result."""
-    form = instruction.form
-    if form.operands[-1:] and form.operands[-1].text == "CL" and form.mnemonic in ("SHL", "SHR", "SHLD", "SHRD"):
-        registers[RCX] = registers[RCX] & ~0xFF | random.randrange(_operand_bits(instruction))
-    if form.mnemonic in ("DIV", "IDIV"):  # mostly no #DE
-        negative = form.mnemonic == "IDIV" and registers[RAX] >> instruction.operand_size - 1 & 1
+    elif name in ("LEAVE", "ENTER"):
+        registers[RBP] = MIDDLE + random.randrange(0, 256, 8)
+    elif name in ("MASKMOVQ", "MASKMOVDQU"):
+        registers[RDI] = random.choice(TARGETS)
+    elif name == "XLATB":
+        registers[RBX] = random.choice(TARGETS)
+    elif name in ("SHL", "SHR", "SHLD", "SHRD") and instruction.form.operands[-1].text == "CL":
+        registers[RCX] = registers[RCX] & ~0xFF | random.randrange(_bits(instruction))
+    elif name in ("DIV", "IDIV"):  # mostly no #DE
+        negative = name == "IDIV" and registers[RAX] >> instruction.operand_size - 1 & 1
         registers[RDX] = M64 if negative else 0
-        if form.operands[0].text == "Eb":
-            registers[RAX] &= ~0xFF80
-    if form.name in ("BT_Ev_Gv", "BTS_Ev_Gv", "BTR_Ev_Gv", "BTC_Ev_Gv") and instruction.rm == NO_REGISTER:
-        registers[instruction.reg] = random.randrange(-1024, 1024) & M64  # the offset in a bit string
+        registers[RAX] &= ~0xFF80 if _bits(instruction) == 8 else M64
+    elif _is_bit_string(instruction):
+        registers[instruction.reg] = random.randrange(-1024, 1024) & M64
+    return registers
 
 
-def _target(random: Random, alignment: int) -> int:
-    """An address for an operand."""
-    return AREA + random.randrange(MARGIN, AREA_SIZE - MARGIN) // alignment * alignment
-
-
-def _aim_registers(instruction: Instruction, memory: Memory, registers: list[int], random: Random) -> bool:
-    """Set base and index so that the operand begins in the area."""
-    if instruction.form.mnemonic in ("LEA", "NOP") or memory.base == RIP:
+def _aim_registers(instruction: Instruction, registers: list[int], random: Random) -> bool:
+    """Set base and index so that the operand of ModRM begins in the area; False if these registers can not."""
+    memory = _modrm_memory(instruction)
+    if memory is None or memory.base == RIP or memory.base == memory.index == NO_REGISTER:
         return True
-    fixed = {RSI, RDI} if instruction.form.marks & {"rep", "repe"} else set[int]()
-    bit_offset = instruction.reg if instruction.form.mnemonic.startswith("BT") else NO_REGISTER
-    if "stack" in instruction.form.marks:
-        fixed.add(RSP)
-    if {memory.base, memory.index} & (fixed | {bit_offset} - {NO_REGISTER}):
+    reserved = {RSP} if "stack" in instruction.form.marks else set[int]()
+    if _is_bit_string(instruction):
+        reserved.add(instruction.reg)
+    if reserved & {memory.base, memory.index}:
         return False
-    needs = 16 if memory.size >= 16 and "unaligned" not in instruction.form.marks or instruction.lock else 1
-    target = _target(random, needs)
-    size = (1 << memory.address_size) - 1
-    if memory.base == NO_REGISTER and memory.index == NO_REGISTER:
-        return True
-    if memory.base == memory.index:
+    aligned = (memory.size >= 16 and "unaligned" not in instruction.form.marks) or instruction.lock
+    alignment = 16 if aligned else 1
+    target = random.choice(TARGETS) // alignment * alignment
+    missing = target - effective_address(memory, _without(memory, registers), 0)
+    factor = 1
+    if memory.base == NO_REGISTER:
+        factor = memory.scale
+    elif memory.base == memory.index:
         factor = memory.scale + 1
-        registers[memory.base] = (target - memory.displacement) % (size + 1) // factor
-    elif memory.base == NO_REGISTER:
-        registers[memory.index] = (target - memory.displacement) % (size + 1) // memory.scale
-    else:
-        if memory.index != NO_REGISTER and RSP not in (memory.index,):
-            registers[memory.index] &= size
-        index = registers[memory.index] * memory.scale if memory.index != NO_REGISTER else 0
-        registers[memory.base] = target - memory.displacement - index & size
-    return effective_address(memory, registers, 0) in range(AREA + MARGIN // 2, AREA + AREA_SIZE - MARGIN // 2) and (
-        effective_address(memory, registers, 0) % needs == 0
-    )
+    aimed = memory.base if memory.base != NO_REGISTER else memory.index
+    registers[aimed] = missing % (1 << memory.address_size) // factor
+    address = effective_address(memory, registers, 0)
+    return address in TARGETS and address % alignment == 0
 
 
-def effective_address(memory: Memory, registers: list[int] | tuple[int, ...], next_address: int) -> int:
-    """The offset of a memory operand in its segment."""
-    base = next_address if memory.base == RIP else registers[memory.base] if memory.base != NO_REGISTER else 0
-    index = registers[memory.index] * memory.scale if memory.index != NO_REGISTER else 0
-    return base + index + memory.displacement & (1 << memory.address_size) - 1
+def _without(memory: Memory, registers: list[int]) -> list[int]:
+    """The registers, with 0 for the one that is going to be aimed."""
+    aimed = memory.base if memory.base != NO_REGISTER else memory.index
+    return [0 if number == aimed else value for number, value in enumerate(registers)]
 
 
-def _aim(code: bytes, instruction: Instruction) -> bytes:
-    """Rewrite a displacement that is the whole address: RIP-relative, absolute, or of XLAT's relatives."""
+def _aim_displacement(code: bytes, instruction: Instruction) -> bytes:
+    """Point an address without registers to the area: RIP-relative, absolute, moffs."""
     memory = next((operand for operand in instruction.operands if isinstance(operand, Memory)), None)
     if memory is None or memory.index != NO_REGISTER or memory.base not in (NO_REGISTER, RIP):
         return code
-    target = AREA + AREA_SIZE // 2
-    if memory.base == RIP:
-        target -= CODE + instruction.length
-    size = memory.address_size // 8 if instruction.rm == NO_REGISTER and not _has_modrm(instruction) else 4
+    target = MIDDLE - (CODE + instruction.length if memory.base == RIP else 0)
+    size = 4 if instruction.form.has_modrm_operand else memory.address_size // 8
     for position in range(instruction.length - size, 0, -1):
-        patched = code[:position] + target.to_bytes(size, "little", signed=True) + code[position + size :]
-        try:
-            if decode(patched, 64).displacement == target:
-                return patched
-        except DecodeError:
-            continue
+        patched = code[:position] + target.to_bytes(size, "little") + code[position + size :]
+        if decode(patched, 64).displacement == target:
+            return patched
     raise AssertionError(f"no displacement in {code.hex()}")
 
 
-def _has_modrm(instruction: Instruction) -> bool:
-    return instruction.form.has_modrm_operand
+def _modrm_memory(instruction: Instruction) -> Memory | None:
+    """The memory operand of ModRM if the instruction accesses it."""
+    if not instruction.form.has_modrm_operand or instruction.form.mnemonic in ("LEA", "NOP"):
+        return None
+    return next((operand for operand in instruction.operands if isinstance(operand, Memory)), None)
+
+
+def _is_string(instruction: Instruction) -> bool:
+    return bool(instruction.form.marks & {"rep", "repe"})
+
+
+def _is_bit_string(instruction: Instruction) -> bool:
+    """BT, BTS, BTR and BTC of memory with an offset in a register, which reaches beyond the operand."""
+    name = instruction.form.name
+    return name in ("BT_Ev_Gv", "BTS_Ev_Gv", "BTR_Ev_Gv", "BTC_Ev_Gv") and instruction.rm == NO_REGISTER
+
+
+def _source_is_zero(instruction: Instruction, state: State) -> bool:
+    source = instruction.operands[1]
+    size = instruction.operand_size // 8
+    if isinstance(source, Register):
+        return state.registers[source.number] & (1 << 8 * size) - 1 == 0
+    assert isinstance(source, Memory)
+    start = effective_address(source, state.registers, CODE + instruction.length) - AREA
+    return not any(state.memory[start : start + size])
 
 
 def _random_state(instruction: Instruction, registers: list[int], random: Random) -> State:
-    memory = bytearray()
-    while len(memory) < AREA_SIZE:
-        memory += random_vector(random).to_bytes(16, "little")
-    if instruction.form.mnemonic == "POPF":  # no trap flag, no alignment check
-        at = AREA_SIZE // 2
-        popped = int.from_bytes(memory[at : at + 8], "little") & (STATUS_MASK | FLAG_BITS["D"])
-        memory[at : at + 8] = popped.to_bytes(8, "little")
+    memory = bytearray(random_memory(random, AREA_SIZE))
+    loadable = LOADABLE.get(instruction.form.mnemonic)
+    if loadable is not None:
+        for start in range(0, AREA_SIZE, 8):
+            memory[start : start + 8] = (random.getrandbits(32) & loadable).to_bytes(8, "little")
     top = random.randrange(8)
-    filled = sum(1 << (top + register) % 8 for register in range(6))  # ST(6) and ST(7) are empty
     return State(
         registers=tuple(registers),
         flags=random.getrandbits(12) & (STATUS_MASK | FLAG_BITS["D"]) | ALWAYS_SET | FLAG_BITS["I"],
@@ -282,13 +251,7 @@ def _random_state(instruction: Instruction, registers: list[int], random: Random
         x87=tuple(random_extended(random) for _ in range(8)),
         control=0x037F | random.randrange(4) << 10,
         status=top << 11,
-        tags=filled,
+        tags=sum(1 << (top + number) % 8 for number in range(6)),  # ST(6) and ST(7) are empty
         mxcsr=0x1F80 | random.randrange(4) << 13,
         memory=bytes(memory),
     )
-
-
-def forms_without_cases(encodings: list[Encoding]) -> list[Form]:
-    """The forms that no case can be made of."""
-    made = {encoding.form.name for encoding in encodings if executable(encoding)}
-    return [form for form in {row.form.name: row.form for row in encodings}.values() if form.name not in made]

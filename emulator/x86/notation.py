@@ -25,6 +25,7 @@ that is sign-extended to the operand size, `Rv/Mw` is one code for a register an
 
 - modes: `i64` invalid in 64-bit mode, `o64` only valid in it, `d64` 64-bit operands by default there, `f64` always;
 - status flags as in SDM Vol. 1, appendix A: `t:` tested, `m:` modified, `0:` cleared, `1:` set, `u:` undefined;
+- `keep0` leaves all flags as they are if its count is 0 (shifts, REP);
 - `lock` may have a LOCK prefix when its first operand is memory; `rep`, `repe` are string instructions;
 - `cpl0` privileged, `iopl` sensitive to IOPL, `pm` raises #UD in real and virtual-8086 mode;
 - `flow` ends a straight line of code, `stack` moves data through the stack, `unaligned` has a 16-byte memory operand
@@ -52,7 +53,7 @@ METHODS = MODRM_METHODS | frozenset(("A", "B", "BB", "I", "J", "O", "X", "Y", "Z
 TYPES = frozenset(("a", "b", "bs", "d", "dq", "p", "pd", "ps", "q", "s", "sd", "ss", "v", "w", "y", "z"))
 MODES = frozenset(("i64", "o64", "d64", "f64"))
 MARKS = MODES | frozenset(("lock", "rep", "repe", "cpl0", "iopl", "pm", "flow", "stack"))
-MARKS |= frozenset(("unaligned", "anymod", "asize"))
+MARKS |= frozenset(("keep0", "unaligned", "anymod", "asize"))
 
 
 class NotationError(ValueError):

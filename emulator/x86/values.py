@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from random import Random
 from struct import pack
 
@@ -41,6 +42,19 @@ def random_vector(random: Random) -> int:
     else:
         packed = random.randbytes(16)
     return int.from_bytes(packed, "little")
+
+
+@cache
+def _pool() -> bytes:
+    """64 KiB of vectors, made once: memory is cut from them."""
+    random = Random("memory")
+    return b"".join(random_vector(random).to_bytes(16, "little") for _ in range(4096))
+
+
+def random_memory(random: Random, size: int) -> bytes:
+    """Memory full of operands as `random_vector` makes them; at most 32 KiB."""
+    start = random.randrange(0, len(_pool()) - size, 16)
+    return _pool()[start : start + size]
 
 
 def random_extended(random: Random) -> int:

@@ -151,35 +151,35 @@ A2                   | MOV        Ob,AL                   |
 A3                   | MOV        Ov,rAX                  |
 A4                   | MOVSB      Yb,Xb                   | rep t:D
 A5                   | MOVSW/MOVSD/MOVSQ Yv,Xv            | rep t:D
-A6                   | CMPSB      Xb,Yb                   | repe t:D m:OSZAPC
-A7                   | CMPSW/CMPSD/CMPSQ Xv,Yv            | repe t:D m:OSZAPC
+A6                   | CMPSB      Xb,Yb                   | keep0 repe t:D m:OSZAPC
+A7                   | CMPSW/CMPSD/CMPSQ Xv,Yv            | keep0 repe t:D m:OSZAPC
 A8                   | TEST       AL,Ib                   | m:SZP 0:OC u:A
 A9                   | TEST       rAX,Iz                  | m:SZP 0:OC u:A
 AA                   | STOSB      Yb,AL                   | rep t:D
 AB                   | STOSW/STOSD/STOSQ Yv,rAX           | rep t:D
 AC                   | LODSB      AL,Xb                   | rep t:D
 AD                   | LODSW/LODSD/LODSQ rAX,Xv           | rep t:D
-AE                   | SCASB      AL,Yb                   | repe t:D m:OSZAPC
-AF                   | SCASW/SCASD/SCASQ rAX,Yv           | repe t:D m:OSZAPC
+AE                   | SCASB      AL,Yb                   | keep0 repe t:D m:OSZAPC
+AF                   | SCASW/SCASD/SCASQ rAX,Yv           | keep0 repe t:D m:OSZAPC
 
 # B0-CF: immediates, group 2 with an immediate, group 11, returns, interrupts
-# A count of 0 leaves all flags; the flag O after any count but 1 is undefined (SDM Vol. 2, SAL/SAR/SHL/SHR).
+# The flag O after a shift by any count but 1 is undefined (SDM Vol. 2, SAL/SAR/SHL/SHR).
 B0+r                 | MOV        Zb,Ib                   |
 B8+r                 | MOV        Zv,Iv                   |
-C0 /0                | ROL        Eb,Ib                   | m:C u:O
-C0 /1                | ROR        Eb,Ib                   | m:C u:O
-C0 /2                | RCL        Eb,Ib                   | t:C m:C u:O
-C0 /3                | RCR        Eb,Ib                   | t:C m:C u:O
-C0 /4,6              | SHL        Eb,Ib                   | m:SZPC u:OA
-C0 /5                | SHR        Eb,Ib                   | m:SZPC u:OA
-C0 /7                | SAR        Eb,Ib                   | m:SZPC u:OA
-C1 /0                | ROL        Ev,Ib                   | m:C u:O
-C1 /1                | ROR        Ev,Ib                   | m:C u:O
-C1 /2                | RCL        Ev,Ib                   | t:C m:C u:O
-C1 /3                | RCR        Ev,Ib                   | t:C m:C u:O
-C1 /4,6              | SHL        Ev,Ib                   | m:SZPC u:OA
-C1 /5                | SHR        Ev,Ib                   | m:SZPC u:OA
-C1 /7                | SAR        Ev,Ib                   | m:SZPC u:OA
+C0 /0                | ROL        Eb,Ib                   | keep0 m:C u:O
+C0 /1                | ROR        Eb,Ib                   | keep0 m:C u:O
+C0 /2                | RCL        Eb,Ib                   | keep0 t:C m:C u:O
+C0 /3                | RCR        Eb,Ib                   | keep0 t:C m:C u:O
+C0 /4,6              | SHL        Eb,Ib                   | keep0 m:SZPC u:OA
+C0 /5                | SHR        Eb,Ib                   | keep0 m:SZPC u:OA
+C0 /7                | SAR        Eb,Ib                   | keep0 m:SZPC u:OA
+C1 /0                | ROL        Ev,Ib                   | keep0 m:C u:O
+C1 /1                | ROR        Ev,Ib                   | keep0 m:C u:O
+C1 /2                | RCL        Ev,Ib                   | keep0 t:C m:C u:O
+C1 /3                | RCR        Ev,Ib                   | keep0 t:C m:C u:O
+C1 /4,6              | SHL        Ev,Ib                   | keep0 m:SZPC u:OA
+C1 /5                | SHR        Ev,Ib                   | keep0 m:SZPC u:OA
+C1 /7                | SAR        Ev,Ib                   | keep0 m:SZPC u:OA
 C2                   | RET        Iw                      | f64 flow stack
 C3                   | RET                                | f64 flow stack
 C4                   | LES        Gv,Mp                   | i64
@@ -210,20 +210,20 @@ D1 /3                | RCR        Ev,1                    | t:C m:OC
 D1 /4,6              | SHL        Ev,1                    | m:OSZPC u:A
 D1 /5                | SHR        Ev,1                    | m:OSZPC u:A
 D1 /7                | SAR        Ev,1                    | m:OSZPC u:A
-D2 /0                | ROL        Eb,CL                   | m:C u:O
-D2 /1                | ROR        Eb,CL                   | m:C u:O
-D2 /2                | RCL        Eb,CL                   | t:C m:C u:O
-D2 /3                | RCR        Eb,CL                   | t:C m:C u:O
-D2 /4,6              | SHL        Eb,CL                   | m:SZPC u:OA
-D2 /5                | SHR        Eb,CL                   | m:SZPC u:OA
-D2 /7                | SAR        Eb,CL                   | m:SZPC u:OA
-D3 /0                | ROL        Ev,CL                   | m:C u:O
-D3 /1                | ROR        Ev,CL                   | m:C u:O
-D3 /2                | RCL        Ev,CL                   | t:C m:C u:O
-D3 /3                | RCR        Ev,CL                   | t:C m:C u:O
-D3 /4,6              | SHL        Ev,CL                   | m:SZPC u:OA
-D3 /5                | SHR        Ev,CL                   | m:SZPC u:OA
-D3 /7                | SAR        Ev,CL                   | m:SZPC u:OA
+D2 /0                | ROL        Eb,CL                   | keep0 m:C u:O
+D2 /1                | ROR        Eb,CL                   | keep0 m:C u:O
+D2 /2                | RCL        Eb,CL                   | keep0 t:C m:C u:O
+D2 /3                | RCR        Eb,CL                   | keep0 t:C m:C u:O
+D2 /4,6              | SHL        Eb,CL                   | keep0 m:SZPC u:OA
+D2 /5                | SHR        Eb,CL                   | keep0 m:SZPC u:OA
+D2 /7                | SAR        Eb,CL                   | keep0 m:SZPC u:OA
+D3 /0                | ROL        Ev,CL                   | keep0 m:C u:O
+D3 /1                | ROR        Ev,CL                   | keep0 m:C u:O
+D3 /2                | RCL        Ev,CL                   | keep0 t:C m:C u:O
+D3 /3                | RCR        Ev,CL                   | keep0 t:C m:C u:O
+D3 /4,6              | SHL        Ev,CL                   | keep0 m:SZPC u:OA
+D3 /5                | SHR        Ev,CL                   | keep0 m:SZPC u:OA
+D3 /7                | SAR        Ev,CL                   | keep0 m:SZPC u:OA
 D4                   | AAM        Ib                      | i64 m:SZP u:OAC
 D5                   | AAD        Ib                      | i64 m:SZP u:OAC
 # SALC (AL = C ? FFh : 0) has no page in the SDM; every Intel processor since the 8086 has it.

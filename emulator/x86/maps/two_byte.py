@@ -76,13 +76,13 @@ F3 0F 1E FB          | ENDBR32                            |
 0F A1                | POP        FS                      | d64 stack
 0F A2                | CPUID                              |
 0F A3                | BT         Ev,Gv                   | m:C u:OSAP
-0F A4                | SHLD       Ev,Gv,Ib                | m:SZPC u:OA
-0F A5                | SHLD       Ev,Gv,CL                | m:SZPC u:OA
+0F A4                | SHLD       Ev,Gv,Ib                | keep0 m:SZPC u:OA
+0F A5                | SHLD       Ev,Gv,CL                | keep0 m:SZPC u:OA
 0F A8                | PUSH       GS                      | d64 stack
 0F A9                | POP        GS                      | d64 stack
 0F AB                | BTS        Ev,Gv                   | lock m:C u:OSAP
-0F AC                | SHRD       Ev,Gv,Ib                | m:SZPC u:OA
-0F AD                | SHRD       Ev,Gv,CL                | m:SZPC u:OA
+0F AC                | SHRD       Ev,Gv,Ib                | keep0 m:SZPC u:OA
+0F AD                | SHRD       Ev,Gv,CL                | keep0 m:SZPC u:OA
 np 0F AE /0          | FXSAVE/FXSAVE64 m512byte           | FXSR
 np 0F AE /1          | FXRSTOR/FXRSTOR64 m512byte         | FXSR
 np 0F AE /2          | LDMXCSR    m32                     | SSE

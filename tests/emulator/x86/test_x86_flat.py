@@ -15,8 +15,8 @@ import pytest
 from emulator.x86 import flat
 from emulator.x86.decode import InvalidOpcode, TooLong, Truncated, decode
 from emulator.x86.flat_tables import SHAPES, TREE
-from emulator.x86.generate import LEGACY_PREFIXES, random_encoding
 from emulator.x86.instruction import Instruction
+from emulator.x86.random_code import LEGACY_PREFIXES, random_encoding
 from emulator.x86.table import ENCODINGS, FORMS
 
 SEEDS = int(os.environ.get("X86_SEEDS", "1"))

@@ -18,7 +18,7 @@ from x86_differences import reason
 
 from emulator.x86.decode import DecodeError, decode
 from emulator.x86.disasm import text
-from emulator.x86.generate import random_encoding
+from emulator.x86.random_code import random_encoding
 from emulator.x86.table import ENCODINGS
 from tests.conftest import require_tool
 

@@ -32,7 +32,8 @@ def _run(encodings: Sequence[bytes], mode: int) -> list[tuple[int, str]]:
     with tempfile.NamedTemporaryFile(suffix=".bin") as file:
         file.write(b"".join(code[:15].ljust(SLOT, b"\x90") for code in encodings))
         file.flush()
-        command = ["objdump", "-D", "-z", "-w", "-b", "binary", *OPTIONS[mode], "-Mintel", "--insn-width=15", f"--adjust-vma={ORIGIN}"]
+        command = ["objdump", "-D", "-z", "-w", "-b", "binary", *OPTIONS[mode], "-Mintel"]
+        command += ["--insn-width=15", f"--adjust-vma={ORIGIN}"]
         output = subprocess.run([*command, file.name], capture_output=True, text=True, check=True).stdout
     found = [(0, "")] * len(encodings)
     for line in output.splitlines():
