@@ -228,8 +228,8 @@ class SparseExtent(GrainExtent):
         with self.lock:
             if not self.dirty:
                 return
-            if self.storage.size < self.next_sector * SECTOR:
-                self.storage.truncate(self.next_sector * SECTOR)  # whole grains, as others expect them
+            if self.storage.size < self.end_sector() * SECTOR:
+                self.storage.truncate(self.end_sector() * SECTOR)
             self.storage.flush()
             if self.redundant is not None:
                 self._write_tables(self.redundant)
@@ -241,6 +241,10 @@ class SparseExtent(GrainExtent):
                 self.storage.write(self.header.gd_offset * SECTOR, to_disk(self.directory))
                 self.directory_changed = False
             self.dirty.clear()
+
+    def end_sector(self) -> int:
+        """Where the file ends: behind the last grain, although only a part of that may have been written."""
+        return self.next_sector
 
     def _write_tables(self, directory: array[int]) -> None:
         """Write the changed tables to where `directory` has them, those that lie side by side in one go."""
@@ -272,11 +276,7 @@ class SparseExtent(GrainExtent):
             self.redundant = self.read_redundant()
         self.metadata = self._map_metadata()
         end = max(div_up(self.storage.size, SECTOR), self.metadata[-1])
-        self.next_sector = self.align_end(end)
-
-    def align_end(self, sector: int) -> int:
-        """Where the next grain may begin in a file that ends at `sector`."""
-        return round_up(sector, self.grain_sectors)
+        self.next_sector = round_up(end, self.grain_sectors)
 
     def _map_metadata(self) -> list[int]:
         """The borders of all pieces of metadata in sectors, ascending: begin, end, begin, end ..."""

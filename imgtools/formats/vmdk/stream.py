@@ -61,6 +61,7 @@ class StreamExtent(SparseExtent):
         super().__init__(storage, header)
         self.has_markers = bool(header.flags & MARKERS)
         self._held: dict[int, bytes] = {}
+        self._last_grain = 0
 
     # Reading.
 
@@ -194,6 +195,7 @@ class StreamExtent(SparseExtent):
             marker = GRAIN_MARKER.build(lba=grain * self.grain_sectors, size=len(stream))
             self.storage.writev(sector * SECTOR, [marker, stream, bytes(padding)])
             self.next_sector = sector + (taken + padding) // SECTOR
+            self._last_grain = sector
             self.store(grain, 1, sector, 0)
 
     def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
@@ -216,5 +218,5 @@ class StreamExtent(SparseExtent):
     def discard(self, offset: int, length: int) -> None:
         """Nothing: a written grain stays."""
 
-    def align_end(self, sector: int) -> int:
-        return sector
+    def end_sector(self) -> int:
+        return max(self.next_sector, self._last_grain + self.grain_sectors)  # as QEMU leaves it
