@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import tree
-from .types import BOOL, FloatType, FnPtrType, IntType, PtrType, Type, i64
+from .types import BOOL, UNSIGNED, FloatType, FnPtrType, IntType, PtrType, Type, i64
 
 if TYPE_CHECKING:
     from .emit import FunctionEmitter
@@ -46,7 +46,7 @@ def _shift(out: FunctionEmitter, op: str, kind: IntType, left: str, right: str, 
     if count is None:
         return out.value(f"{name} {ir} {left}, {right}")
     inside = out.value(f"icmp ult {count.ir} {right}, {kind.bits}") if count.mask >= kind.bits else "true"
-    amount = convert(out, count, IntType(kind.bits, False), right)
+    amount = convert(out, count, UNSIGNED[kind.bits], right)
     if name == "ashr":
         amount = out.value(f"select i1 {inside}, {ir} {amount}, {ir} {kind.bits - 1}")
         return out.value(f"ashr {ir} {left}, {amount}")

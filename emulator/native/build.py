@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from pathlib import Path
 
 from .cache import ObjectCache
 from .errors import BuildError
-from .unit import Unit, machine
+from .llvm import machine
+from .unit import Unit
 
 _WORKER = Path(__file__).with_name("worker.py")
 _SHOWN_LINES = 12  # of what LLVM said; the rest is its stack dump
@@ -49,6 +51,8 @@ def build(
     objects = _read(cache, wanted)
     if len(objects) == len(wanted):
         return objects
+    if cache.problem:
+        logging.getLogger(__name__).warning("compiled code is not kept: %s", cache.problem)
     with cache.building():
         objects |= _read(cache, {key: unit for key, unit in wanted.items() if key not in objects})
         missing = {key: unit for key, unit in wanted.items() if key not in objects}

@@ -104,11 +104,11 @@ class ObjectCache:
     @contextlib.contextmanager
     def building(self) -> Iterator[None]:
         """Held by the one process that builds; others wait here and then find its objects."""
-        if self.problem:
-            yield
-            return
-        with open(self.directory / "lock", "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # given up by the system when the process ends, however it ends
+        with contextlib.ExitStack() as held:
+            if not self.problem:
+                with contextlib.suppress(OSError):  # without the lock, work may be done twice but nothing goes wrong
+                    file = held.enter_context(open(self.directory / "lock", "wb"))
+                    fcntl.flock(file, fcntl.LOCK_EX)  # given up by the system however the process ends
             yield
 
     def prune(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import arithmetic, intrinsic_rules, tree
 from .module import extension, literal, quoted
 from .tree import Expr, Stmt
-from .types import BOOL, VOID, FloatType, IntType, Type
+from .types import BOOL, UNSIGNED, VOID, FloatType, IntType, Type
 
 if TYPE_CHECKING:
     from .function import Function
@@ -196,9 +196,8 @@ class FunctionEmitter:
         if size > kind.mask:
             return self.value(f"add {ir} {start}, {literal(kind, kind.wrap(step))}")
         ends = f"{stop}, {start}" if step > 0 else f"{start}, {stop}"
-        unsigned = IntType(kind.bits, False)
         last = self.value(f"sub {ir} {self.value(f'sub {ir} {ends}')}, 1")
-        rounds = self.value(f"add {ir} {self.value(f'udiv {ir} {last}, {literal(unsigned, size)}')}, 1")
+        rounds = self.value(f"add {ir} {self.value(f'udiv {ir} {last}, {literal(UNSIGNED[kind.bits], size)}')}, 1")
         return self.value(f"add {ir} {start}, {self.value(f'mul {ir} {rounds}, {literal(kind, kind.wrap(step))}')}")
 
     def _break(self, node: tree.Break) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .errors import CompileError
 from .layout import StructType, Table
-from .source import MISSING, Source
+from .source import Source
 from .types import VOID, ArrayType, FnPtrType, PtrType, Type, resolve
 
 if TYPE_CHECKING:
@@ -91,14 +91,15 @@ class Function:
         return self.reference(*(_convert(a, t) for a, (_, t) in zip(arguments, parameters, strict=True)))
 
     def dependencies(self) -> Iterator[Function | StructType | Table | tuple[str, Any]]:
-        """What the text mentions: functions, layouts, tables, and constants with their names."""
+        """What the text mentions: functions, layouts, tables, and types and constants with their names."""
         for name in sorted(self.source.names()):
             value = self.source.lookup(name)
             if isinstance(value, Function | Table):
                 yield value
             elif isinstance(value, Type):
+                yield name, str(value)
                 yield from structs_of(value)
-            elif isinstance(value, int | float) and value is not MISSING:
+            elif isinstance(value, int | float):
                 yield name, value
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .build import build, with_used
 from .cache import ObjectCache
 from .errors import BuildError
+from .llvm import binding
 
 if TYPE_CHECKING:
     from .build import Listener
@@ -67,17 +68,11 @@ def load(unit: Unit, cache: ObjectCache | None = None, progress: Listener | None
 
 @cache
 def _jit() -> Any:
-    import llvmlite.binding as llvm  # type: ignore[import-untyped]
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm.create_lljit_compiler()
+    return binding().create_lljit_compiler()
 
 
 def _link(unit: Unit, data: bytes) -> Any:
-    import llvmlite.binding as llvm
-
-    builder = llvm.JITLibraryBuilder().add_object_img(data).add_current_process()
+    builder = binding().JITLibraryBuilder().add_object_img(data).add_current_process()
     for used in unit.uses:
         library = _loaded[used.key]
         for function in used.exports:

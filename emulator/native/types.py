@@ -175,6 +175,7 @@ FnPtr = _FnPtrMaker()
 u8, u16, u32, u64, u128 = (IntType(bits, False) for bits in (8, 16, 32, 64, 128))
 i8, i16, i32, i64, i128 = (IntType(bits, True) for bits in (8, 16, 32, 64, 128))
 f32, f64 = FloatType(32), FloatType(64)
+UNSIGNED = {kind.bits: kind for kind in (u8, u16, u32, u64, u128)}
 
 
 def converts(source: Type, target: Type) -> bool:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .errors import BuildError
 from .function import Function, structs_of
 from .layout import StructType, Table
+from .llvm import machine
 from .types import Type, resolve
 
 if TYPE_CHECKING:
@@ -152,16 +153,6 @@ class Unit:
 
     def __repr__(self) -> str:
         return f"<unit {self.name}>"
-
-
-@cache
-def machine() -> tuple[str, str, str, str]:
-    """LLVM's version, and the triple, name and features of this CPU."""
-    import llvmlite.binding as llvm  # type: ignore[import-untyped]
-
-    version = ".".join(map(str, llvm.llvm_version_info))
-    features = llvm.get_host_cpu_features().flatten()
-    return version, llvm.get_process_triple(), llvm.get_host_cpu_name(), features
 
 
 @cache

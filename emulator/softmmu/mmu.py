@@ -74,7 +74,7 @@ class SoftMmu:
 
     def on_code_write(self, function: CodeWritten) -> None:
         """Call `function(physical address, size)` after a write to a page that holds translated code."""
-        callback = Mmu.fields["on_code_write"](lambda _, address, size: function(address, size))  # type: ignore[operator]
+        callback = Mmu.fields["on_code_write"](lambda _, address, size: function(address, size))
         self._callbacks = [callback]
         self.state.on_code_write = ctypes.cast(callback, ctypes.c_void_p).value
 

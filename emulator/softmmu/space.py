@@ -93,7 +93,7 @@ class AddressSpace:
             except BaseException as error:
                 self.failure = self.failure or error
 
-        functions = Range.fields["read"](guarded_read), Range.fields["write"](guarded_write)  # type: ignore[operator]
+        functions = Range.fields["read"](guarded_read), Range.fields["write"](guarded_write)
         return self._add(Region(first, size, MMIO, priority, name, read=functions[0], write=functions[1]))
 
     def add_native_mmio(

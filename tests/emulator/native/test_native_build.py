@@ -136,12 +136,28 @@ def test_a_missing_symbol_is_a_build_error(cache):
         load(unit, cache)
 
 
-def test_without_a_usable_cache_everything_works(tmp_path):
+def test_without_llvmlite_one_line_says_so(monkeypatch, cache):
+    from emulator.native import llvm
+
+    monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
+    for cached in (llvm.binding, llvm.machine):
+        cached.cache_clear()
+    try:
+        with pytest.raises(BuildError, match=r"^compiled functions need the package llvmlite .*pip install llvmlite$"):
+            load(Unit("without", [sum_squares]), cache)
+    finally:
+        monkeypatch.undo()
+        for cached in (llvm.binding, llvm.machine):
+            cached.cache_clear()
+
+
+def test_without_a_usable_cache_everything_works(tmp_path, caplog):
     (tmp_path / "file").write_bytes(b"")
     cache = ObjectCache(tmp_path / "file")
     one = define("@function\ndef f(x: u8) -> u8:\n    return x * 3 + 1\n")["f"]
     assert cache.problem
     assert load(Unit("uncached", [one]), cache).f(100) == 45
+    assert caplog.messages == [f"compiled code is not kept: {tmp_path}/file is not a directory"]
 
 
 def test_a_unit_is_loaded_once(cache):
