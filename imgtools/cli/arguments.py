@@ -42,10 +42,10 @@ def size_between(what: str, low: int = 0, high: int = LARGEST) -> Callable[[str]
     return parse
 
 
-def cache_mode(text: str | None, default: str, what: str = "cache option") -> str:
+def cache_mode(text: str | None, default: str, what: str = "cache option", status: int = 1) -> str:
     """The cache mode that was asked for."""
     if text is not None and text not in CACHE_MODES:
-        raise Complaint(f"Invalid {what}: {text}")
+        raise Complaint(f"Invalid {what}: {text}", status=status)
     return text or default
 
 

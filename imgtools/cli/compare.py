@@ -52,7 +52,7 @@ DIFFERENT, NOT_OPENED, NOT_MAPPED, NOT_READ = 1, 2, 3, 4
 def run(arguments: Any) -> int:
     if len(arguments.operands) != 2:
         raise UsageError("Expecting two image file names")
-    cache = cache_mode(arguments.source_cache, "writeback", "source cache option")
+    cache = cache_mode(arguments.source_cache, "writeback", "source cache option", NOT_OPENED)
     formats = (arguments.format, arguments.second_format)
     targets = [
         named(name, format, arguments.image_opts) for name, format in zip(arguments.operands, formats, strict=True)

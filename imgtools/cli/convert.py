@@ -164,7 +164,7 @@ class _Conversion:
             target,
             compress=arguments.compress,
             level=arguments.level,
-            target_is_zero=arguments.target_is_zero,
+            target_is_zero=arguments.target_is_zero or self._starts_as_zeroes(target),
             target_backing=target.backing if self.backing and self.new is not None else None,
             sparse_size=DEFAULT_SPARSE if arguments.sparse is None else arguments.sparse,
             in_order=not arguments.out_of_order,
@@ -173,3 +173,8 @@ class _Conversion:
             progress=progress,
             **more,
         )
+
+    def _starts_as_zeroes(self, target: Node) -> bool:
+        """Whether the target is new, with nothing below: neither a backing file nor what a block device held."""
+        on_device = any(getattr(child, "is_device", False) for child in target.children.values())
+        return self.new is not None and not self.backing and not on_device

@@ -6,7 +6,7 @@ from imgtools.block.registry import find_format
 from imgtools.cli import console
 from imgtools.cli.arguments import Complaint
 from imgtools.errors import BadOption
-from imgtools.operations.create import FILE_OPTIONS, options_for
+from imgtools.operations.create import options_for, own_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,17 +24,16 @@ def show_create_options(format: str, filename: str | None) -> int:
         raise Complaint(f"Unknown file format '{format}'") from None
     if filename is None:
         console.say(f"Supported {format} options:")
-        of_the_file = {(option.name, option.help) for option in FILE_OPTIONS}
-        _show([option for option in found.create_options if (option.name, option.help) not in of_the_file])
+        _show(own_options(found))
         console.say("\nThe protocol level may support further options.")
         console.say("Specify the target filename to include those options.")
     else:
         console.say("Supported options:")
-        _show(list(options_for(found)))
+        _show(options_for(found))
     return 0
 
 
-def _show(options: list[Option]) -> None:
+def _show(options: tuple[Option, ...]) -> None:
     for option in sorted(options, key=lambda option: option.name):
         default = f" (default: {option.help_default})" if option.help_default else ""
         console.say(f"  {f'{option.name}=<{KINDS[option.kind]}>':<{COLUMN - 2}} - {option.help}{default}")

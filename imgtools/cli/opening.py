@@ -33,6 +33,8 @@ class Target:
 def named(text: str, format: str | None, image_opts: bool) -> Target:
     """What an operand stands for, given -f and --image-opts."""
     if not image_opts:
+        if not text:
+            raise BadOption("Could not open '': The 'file' block driver requires a file name")
         return Target(text, text, format, {})
     if format is not None:
         raise Complaint("--image-opts and --format are mutually exclusive")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from imgtools.block.format import Option as FormatOption
 from imgtools.cli import console
 from imgtools.cli.arguments import FORMAT, OPENING, QUIET, Complaint
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.opening import named, open_named
 from imgtools.errors import BadOption
 from imgtools.operations.resize import SHRINK_WARNING, ShrinkRefused, resize
-from imgtools.sizes import LARGEST
+from imgtools.sizes import LARGEST, TooLarge, parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,8 +81,12 @@ def run(arguments: Any) -> int:
 
 def parse_change(text: str) -> tuple[int, int]:
     """The sign (0 where there is none) and the size in "10G", "+1G" or "-1G"."""
-    from imgtools.block.format import Option as FormatOption
-
     sign = {"+": 1, "-": -1}.get(text[:1], 0)
-    parsed: int = FormatOption("size", "size", "").parse(text[1:] if sign else text)
-    return sign, parsed
+    number = text[1:] if sign else text
+    try:
+        return sign, parse_size(number)
+    except TooLarge:
+        return sign, LARGEST + 1
+    except BadOption:
+        parsed: int = FormatOption("size", "size", "").parse(number)  # raises in the words that options have
+        return sign, parsed

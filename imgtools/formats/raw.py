@@ -7,10 +7,9 @@ bytes long is rounded up to a sector; what lies past its end reads as zeroes.
 from __future__ import annotations
 
 from imgtools.align import round_up
-from imgtools.block.extent import HOLE, ZERO, Extent
 from imgtools.block.format import Format, Measure, Option, Resizable
 from imgtools.block.node import Filter, Node
-from imgtools.errors import AccessDenied, BadOption, OutOfBounds
+from imgtools.errors import AccessDenied, BadOption, OutOfBounds, UnsupportedFeature
 from imgtools.sizes import parse_size
 
 TYPE_CHECKING = False
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from imgtools.block.extent import Extent
     from imgtools.block.graph import Context
     from imgtools.block.node import Buffer, Storage
 
@@ -112,6 +112,8 @@ class GuessedRaw(Filter, Resizable):
 
 def grow(storage: Storage, old: int, size: int, preallocation: str) -> None:
     """Bring a file from `old` to `size` bytes; `preallocation` is off, falloc (reserve) or full (write zeroes)."""
+    if preallocation == "metadata":
+        raise UnsupportedFeature("Unsupported preallocation mode: metadata", path=storage.filename)
     storage.truncate(size)
     if preallocation == "falloc" and size > old:
         storage.allocate(old, size - old)
@@ -139,7 +141,7 @@ class Raw(Format):
         if start > storage.size or (size is not None and start + size > storage.size):
             raise OutOfBounds(
                 f"The sum of offset ({start}) and size ({size or 0}) has to be smaller or equal to the "
-                f"actual size of the containing file ({storage.size})",
+                f" actual size of the containing file ({storage.size})",
                 path=storage.filename,
             )
         return RawNode(storage, window_start=start, size=size)
@@ -151,9 +153,7 @@ class Raw(Format):
 
     def measure(self, source: Node | None, size: int, options: dict[str, Any]) -> Measure:
         total = round_up(source.size if source else size, SECTOR)
-        if source is None or options.get("preallocation") not in (None, "off"):
-            return Measure(total, total)
-        return Measure(sum(e.length for e in source.extents(0, source.size) if e.kind not in (ZERO, HOLE)), total)
+        return Measure(total, total)
 
 
 FORMAT = Raw()

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from imgtools.block.extent import Extent
     from imgtools.block.node import Node
 
 EMPTY = (ZERO, HOLE)
@@ -61,8 +62,9 @@ class _Run:
         if self.strict and self.first.size != self.second.size:
             result.difference = "size"
             return result
-        for start, end, kind, other in pairs(self.first, self.second, shared):
-            if self.strict and allocation(kind) != allocation(other):
+        for start, end, mine, theirs in pairs(self.first, self.second, shared):
+            kind, other = mine.kind, theirs.kind
+            if self.strict and status(mine) != status(theirs):
                 result.difference, result.offset = "status", start
             elif kind not in EMPTY and other not in EMPTY:
                 self._compare_data(start, end)
@@ -78,9 +80,9 @@ class _Run:
 
     def _compare_rest(self, longer: Node, shared: int) -> None:
         for extent in extents_of(longer, shared, longer.size):
-            end = extent[0] + extent[1]
-            if extent[2] not in EMPTY:
-                self._expect_zeroes(longer, extent[0], end)
+            end = extent.start + extent.length
+            if extent.kind not in EMPTY:
+                self._expect_zeroes(longer, extent.start, end)
                 if self.result.difference:
                     return
             self.progress(end, self.total)
@@ -110,34 +112,31 @@ class _Run:
         self.result.difference, self.result.offset = "content", offset
 
 
-def allocation(kind: str) -> str:
-    """What `strict` looks at: how the data is stored is no difference."""
-    return DATA if kind == COMPRESSED else kind
+def status(extent: Extent) -> tuple[str, bool]:
+    """What `strict` compares: the kind, and whether the bytes have a place of their own in a file."""
+    return DATA if extent.kind == COMPRESSED else extent.kind, extent.offset is not None
 
 
-def pairs(first: Node, second: Node, size: int) -> Iterator[tuple[int, int, str, str]]:
-    """The runs (start, end, kind, other kind) in which neither disk's kind changes."""
-    position = 0
-    mine, theirs = extents_of(first, 0, size), extents_of(second, 0, size)
-    end = other_end = 0
-    kind = other = HOLE
+def pairs(first: Node, second: Node, size: int) -> Iterator[tuple[int, int, Extent, Extent]]:
+    """The runs (start, end, one's extent, the other's) in which neither changes."""
+    position = end = other_end = 0
+    extents, others = extents_of(first, 0, size), extents_of(second, 0, size)
     while position < size:
         if end == position:
-            start, length, kind, *_ = next(mine)
-            end = start + length
+            mine = next(extents)
+            end = mine.start + mine.length
         if other_end == position:
-            start, length, other, *_ = next(theirs)
-            other_end = start + length
+            theirs = next(others)
+            other_end = theirs.start + theirs.length
         stop = min(end, other_end)
-        yield position, stop, kind, other
+        yield position, stop, mine, theirs
         position = stop
 
 
-def extents_of(node: Node, start: int, end: int) -> Iterator[tuple[int, int, str]]:
+def extents_of(node: Node, start: int, end: int) -> Iterator[Extent]:
     """The extents of a range, a failure saying that it was these that could not be had."""
     try:
-        for extent in node.extents(start, end - start):
-            yield extent[0], extent[1], extent[2]
+        yield from node.extents(start, end - start)
     except ImageError as error:
         raise MapFailure(f"Sector allocation test failed for {node.filename}", hint=error.message) from error
 

@@ -11,11 +11,13 @@ request and gives a `NewImage`, whose `create` does the work.
 
 from __future__ import annotations
 
+import errno
+
 from imgtools.block.format import Option
-from imgtools.block.gate import SAME_DIRECTORY, Gate
+from imgtools.block.gate import SAME_DIRECTORY, Gate, has_protocol
 from imgtools.block.graph import Context, open_backing_of_user
 from imgtools.block.registry import find_format
-from imgtools.errors import BadOption, ImageError
+from imgtools.errors import BadOption, ImageError, OutOfBounds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,14 +25,25 @@ if TYPE_CHECKING:
 
     from imgtools.block.format import Format
 
+
+class FilePreallocation(Option):
+    """How the space of a plain file is reserved."""
+
+    def __init__(self) -> None:
+        modes = ("off", "falloc", "full")
+        super().__init__(
+            "preallocation", "text", f"Preallocation mode (allowed values: {', '.join(modes)})", choices=modes
+        )
+
+    def parse(self, text: str) -> Any:
+        if text == "metadata":
+            raise BadOption("Unsupported preallocation mode: metadata")
+        return super().parse(text)
+
+
 FILE_OPTIONS = (
     Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
-    Option(
-        "preallocation",
-        "text",
-        "Preallocation mode (allowed values: off, falloc, full)",
-        choices=("off", "falloc", "full"),
-    ),
+    FilePreallocation(),
     Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
 )
 """What may be asked of the file that an image lies in, whatever its format."""
@@ -38,8 +51,15 @@ FILE_OPTIONS = (
 
 def options_for(format: Format) -> tuple[Option, ...]:
     """All create options: the format's own, then those of its file."""
-    own = {option.name for option in format.create_options}
-    return (*format.create_options, *(option for option in FILE_OPTIONS if option.name not in own))
+    own = own_options(format)
+    taken = {option.name for option in own}
+    return (*own, *(option for option in FILE_OPTIONS if option.name not in taken))
+
+
+def own_options(format: Format) -> tuple[Option, ...]:
+    """The create options that are about the format, and not about the file that it lies in."""
+    of_the_file = {(option.name, option.help) for option in FILE_OPTIONS}
+    return tuple(option for option in format.create_options if (option.name, option.help) not in of_the_file)
 
 
 class NewImage:
@@ -47,6 +67,7 @@ class NewImage:
 
     def __init__(self, filename: str, format: Format, given: dict[str, str]) -> None:
         self.filename = filename
+        self.path = path_of(filename)
         self.format = format
         self.options = options_for(format)
         self.given = given
@@ -81,7 +102,17 @@ class NewImage:
         """Make the image."""
         if self.size is None:
             raise BadOption("Image creation needs a size parameter")
-        self.format.create(self.filename, self.size, self.checked_values(), context or Context(writable=True))
+        values = self.checked_values()
+        if values.get("backing_fmt") and not values.get("backing_file"):
+            raise BadOption("Backing format cannot be used without backing file")
+        try:
+            self.format.create(self.path, self.size, values, context or Context(writable=True))
+        except ImageError as error:
+            if not isinstance(error, OutOfBounds) and error.errno != errno.EFBIG:
+                raise
+            hint = " (try using a larger cluster size)" if "cluster_size" in values else ""
+            error.message = f"The image size is too large for file format '{self.format.name}'{hint}"
+            raise
 
     def checked_values(self) -> dict[str, Any]:
         """The values, once each text has been seen to be one that its option takes."""
@@ -104,7 +135,11 @@ def plan_image(
 
     `open_backing=False` takes the backing file's word for granted, even if it is not there.
     """
-    found = _find_format(format, "Unknown file format '{}'")
+    try:
+        found = find_format(format)
+    except BadOption as error:
+        error.message = f"Unknown file format '{format}'"
+        raise
     if not found.create_options:
         raise BadOption(f"Format driver '{format}' does not support image creation")
     given = dict(options or {})
@@ -157,8 +192,6 @@ def _check_backing(new: NewImage, open_backing: bool, gate: Gate) -> None:
         raise BadOption("Error: Trying to create an image with the same filename as the backing file")
     if name == "":
         raise BadOption("Expected backing file name, got empty string")
-    if format is not None:
-        _find_format(format, "Unknown backing file format '{}'" if name is None else "Unknown driver '{}'")
     if name is None:
         return
     if not open_backing:
@@ -179,8 +212,11 @@ def _check_backing(new: NewImage, open_backing: bool, gate: Gate) -> None:
             new.values["size"] = backing.size
 
 
-def _find_format(name: str, refusal: str) -> Format:
-    try:
-        return find_format(name)
-    except BadOption as error:
-        raise BadOption(refusal.format(name), hint=error.hint) from None
+def path_of(filename: str) -> str:
+    """The path of a new file that the user named; of all protocols only "file:" makes files."""
+    if not has_protocol(filename):
+        return filename
+    protocol, path = filename.split(":", 1)
+    if protocol != "file":
+        raise BadOption(f"Unknown protocol '{protocol}'", path=filename)
+    return path

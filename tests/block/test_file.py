@@ -119,7 +119,7 @@ def test_a_read_only_file_refuses_writes(tmp_path: Path) -> None:
 def test_opening_failures(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"Could not open .*No such file or directory"):
         open_file(str(tmp_path / "nothing"))
-    with pytest.raises(ImageError, match="Is a directory"):
+    with pytest.raises(ImageError, match="to be a regular file"):
         open_file(str(tmp_path))
     with pytest.raises(ImageError, match="Could not create"):
         create_file(str(tmp_path / "no" / "file"))

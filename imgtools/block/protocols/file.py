@@ -13,7 +13,7 @@ import stat
 from imgtools.block.extent import DATA, ZERO, Extent
 from imgtools.block.locks import lock_image
 from imgtools.block.node import ZEROES, Storage, fill_zero
-from imgtools.errors import ImageError, InputOutput, from_os_error
+from imgtools.errors import AccessDenied, ImageError, InputOutput, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _ready(path: str, fd: int, writable: bool, cache: str, lock: bool) -> FileNo
     try:
         mode = os.fstat(fd).st_mode
         if stat.S_ISDIR(mode):
-            raise from_os_error(IsADirectoryError(errno.EISDIR, ""), f"Could not open '{path}'", path)
+            raise AccessDenied(f"'file' driver requires '{path}' to be a regular file", path=path, errno=errno.EISDIR)
         if lock and stat.S_ISREG(mode):
             lock_image(fd, path, writable=writable)
         return FileNode(path, fd, read_only=not writable, cache=cache)

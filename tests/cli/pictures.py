@@ -1,0 +1,67 @@
+"""The images that the command-line tests work on, made by the peer's own tools."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+PATTERNS = "write -P 17 0 64k", "write -P 34 512k 128k", "write -z 256k 64k"
+
+RECIPES = """
+qemu-img create -q -f raw disk.raw 1M
+qemu-img create -q -f qcow2 base.qcow2 1M
+qemu-img create -q -f qcow2 larger.qcow2 2M
+qemu-img create -q -f vdi disk.vdi 1M
+qemu-img create -q -f vmdk disk.vmdk 1M
+qemu-img create -q -f raw odd.raw 10000
+qemu-img create -q -f raw empty.raw 0
+"""
+
+
+def make_pictures(directory: Path) -> None:
+    """Fill `directory`."""
+
+    def run(*words: str) -> None:
+        subprocess.run(words, cwd=directory, check=True, stdout=subprocess.DEVNULL)
+
+    def write(name: str, format: str, *commands: str) -> None:
+        run("qemu-io", "-f", format, *[word for command in commands for word in ("-c", command)], name)
+
+    for line in RECIPES.strip().splitlines():
+        run(*line.split())
+    for name in ("disk.raw", "base.qcow2", "larger.qcow2", "disk.vdi", "disk.vmdk"):
+        write(name, name.split(".")[1], *PATTERNS)
+    write("larger.qcow2", "qcow2", "write -z 1M 512k")
+    run("qemu-img", "convert", "-O", "raw", "base.qcow2", "base.raw")
+    run("qemu-img", "convert", "-O", "qcow2", "-o", "compat=0.10", "base.qcow2", "v2.qcow2")
+    run("qemu-img", "convert", "-O", "qcow2", "-c", "base.qcow2", "compressed.qcow2")
+    (directory / "longer.raw").write_bytes(
+        (directory / "disk.raw").read_bytes() + bytes(4096) + b"end".ljust(4096, b"\0")
+    )
+    run("qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "top.qcow2", "2M")
+    write("top.qcow2", "qcow2", "write -P 51 64k 64k", "write -z 512k 64k", "write -z 768k 64k")
+    run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "gone", "-F", "qcow2", "broken-backing.qcow2", "1M")
+    base = (directory / "base.qcow2").read_bytes()
+    (directory / "snap.qcow2").write_bytes(base)
+    run("qemu-img", "snapshot", "-c", "first", "snap.qcow2")
+    run("qemu-img", "snapshot", "-c", "a name longer than its column", "snap.qcow2")
+    (directory / "truncated.qcow2").write_bytes(base[:100])
+    (directory / "text.txt").write_text("no image at all\n")
+    make_damaged(directory, base)
+
+
+def make_damaged(directory: Path, base: bytes) -> None:
+    """Images with one thing wrong each, by their offsets in a fresh image of 64 KiB clusters."""
+    refcounts, first_data = 0x20000, 5
+
+    def damaged(name: str, *patches: tuple[int, bytes], end: bytes = b"") -> None:
+        content = bytearray(base + end)
+        for offset, data in patches:
+            content[offset : offset + len(data)] = data
+        (directory / name).write_bytes(content)
+
+    behind = len(base) >> 16
+    damaged("leak.qcow2", (refcounts + 2 * behind, b"\0\1"), end=bytes(1 << 16))
+    damaged("shared.qcow2", (refcounts + 2 * first_data, b"\0\2"))
+    damaged("corrupt.qcow2", (refcounts + 2 * first_data, b"\0\0"))
+    damaged("dirty.qcow2", (72, (1).to_bytes(8, "big")))

@@ -1,0 +1,153 @@
+"""qemu-img and imgtools, given the same command lines, say the same and return the same.
+
+Standard output and exit status are compared to the letter. On standard error imgtools may say more after what
+the peer says (what to do about it), never less and nothing else. Differences that are meant are listed in
+DIFFERENCES with their reasons, and a case that stops to differ has to leave that list.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imgtools.cli.program import main
+from tests.cli import commands
+from tests.cli.pictures import make_pictures
+from tests.conftest import require_tool
+
+Outcome = tuple[int, str, str]
+
+CASES = [line for line in commands.ALL.strip().splitlines() if line]
+
+HOST_SPACE = re.compile(r"^disk size: .*$|(?<=\"actual-size\": )\d+", re.M)
+"""What a file takes on its host is the file system's business as much as the tool's."""
+TIMING = re.compile(r"(?<=Run completed in )[\d.]+")
+CONTENT_ID = re.compile(r"(?<=cid: )\d+|(?<=\"cid\": )\d+")
+
+SHORT = "a header that is cut short is told in our own words"
+CHOICES = "qcow2 says which values an option takes, where the peer says which it does not"
+ORDER = "the encryption options stand elsewhere in the line"
+NO_DATA_FILE = "data files cannot be made yet"
+REPEATED = "a finding is told once, also when it is mended"
+FREED = "the end of an image is the end of what is in use, and not of what has leaked"
+COPIED = "a count that is too high is a leak; the flag that disagrees with it is not a second finding"
+WITHOUT_BACKING = "an image can be checked without its backing file"
+BITMAPS = "measure does not tell the size of bitmaps yet"
+COUNT = "count= counts the blocks that are copied, as its help says; the peer counts the skipped ones, too"
+FAILED = "the peer tells of an error and then reports success"
+
+DIFFERENCES = {
+    "info -f vdi base.qcow2": "the signature is looked at before the size",
+    "info truncated.qcow2": SHORT,
+    "create -f qcow2 -b truncated.qcow2 -F qcow2 new": SHORT,
+    "check truncated.qcow2": SHORT,
+    "create -f qcow2 -o compat=foo new 1M": CHOICES,
+    "create -f qcow2 -o compression_type=foo new 1M": CHOICES,
+    "create -f qcow2 -o preallocation=foo new 1M": CHOICES,
+    "create -f qcow2 -o preallocation= new 1M": CHOICES,
+    "create -f qcow2 -o encryption=off new 1M": ORDER,
+    "create -f qcow2 -o data_file_raw=on new 1M": NO_DATA_FILE,
+    "create -f vmdk -o backing_fmt=raw new 1M": "told as for every other format",
+    "check leak.qcow2": FREED,
+    "check --output=json leak.qcow2": FREED,
+    "check shared.qcow2": COPIED,
+    "check -r leaks shared.qcow2": COPIED,
+    "check -r leaks leak.qcow2 && check leak.qcow2": REPEATED,
+    "check -r all leak.qcow2": REPEATED,
+    "check --repair=leaks leak.qcow2": REPEATED,
+    "check -r leaks --output=json leak.qcow2": REPEATED,
+    "check -q -r leaks leak.qcow2": REPEATED,
+    "check broken-backing.qcow2": WITHOUT_BACKING,
+    "measure -O qcow2 base.qcow2": BITMAPS,
+    "measure -O qcow2 --output=json top.qcow2": BITMAPS,
+    "dd if=disk.raw of=new bs=4k skip=16 count=4 && info -f raw --output=json new": COUNT,
+    "dd if=disk.raw of=new bs=4k skip=2 count=4 && info -f raw --output=json new": COUNT,
+    "dd if=disk.raw of=new skip=2049 && info -f raw --output=json new": FAILED,
+    "dd if=disk.raw of=new skip=99999 && info -f raw --output=json new": FAILED,
+    "convert -n --target-is-zero -B base.qcow2 disk.raw new": FAILED,
+}
+"""Cases that differ, and why."""
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require_tool("qemu-img")
+    require_tool("qemu-io")
+    directory = tmp_path_factory.mktemp("pictures")
+    make_pictures(directory)
+    return directory
+
+
+@pytest.fixture
+def twins(pictures: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Two directories with the same images in them."""
+    for name in ("theirs", "ours"):
+        subprocess.run(["cp", "-a", "--sparse=always", pictures, tmp_path / name], check=True)
+    return tmp_path / "theirs", tmp_path / "ours"
+
+
+@pytest.mark.parametrize("line", CASES)
+def test_same_as_peer(line: str, twins: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs_in, ours_in = twins
+    equal = True
+    for command in line.split(" && "):
+        words = shlex.split(command)
+        theirs = run_peer(words, theirs_in)
+        monkeypatch.chdir(ours_in)
+        ours = run_in_process(words)
+        if line not in DIFFERENCES:
+            assert_same(normal(ours), normal(theirs))
+        equal = equal and is_same(normal(ours), normal(theirs))
+    assert equal is (line not in DIFFERENCES), f"no longer different: {DIFFERENCES.get(line)}"
+
+
+def run_peer(words: list[str], directory: Path) -> Outcome:
+    done = subprocess.run(
+        ["qemu-img", *words], cwd=directory, capture_output=True, stdin=subprocess.DEVNULL, timeout=60
+    )
+    return done.returncode, decoded(done.stdout), decoded(done.stderr)
+
+
+def run_in_process(words: list[str]) -> Outcome:
+    out, err = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO())
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = out, err
+    try:
+        status = main(["qemu-img", *words])
+    finally:
+        sys.stdout, sys.stderr = before
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        assert isinstance(stream.buffer, io.BytesIO)
+        texts.append(decoded(stream.buffer.getvalue()))
+    return status, texts[0], texts[1]
+
+
+def decoded(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")
+
+
+def normal(outcome: Outcome) -> Outcome:
+    """The outcome without what may differ from run to run."""
+    status, out, err = outcome
+    for pattern in (HOST_SPACE, TIMING, CONTENT_ID):
+        out = pattern.sub("...", out)
+    return status, out, err
+
+
+def is_same(ours: Outcome, theirs: Outcome) -> bool:
+    return ours[:2] == theirs[:2] and ours[2].startswith(theirs[2]) and bool(ours[2]) is bool(theirs[2])
+
+
+def assert_same(ours: Outcome, theirs: Outcome) -> None:
+    assert ours[1] == theirs[1]
+    assert ours[2][: len(theirs[2])] == theirs[2]
+    assert bool(ours[2]) is bool(theirs[2]), ours[2]
+    assert ours[0] == theirs[0]
