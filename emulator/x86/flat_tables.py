@@ -1,13 +1,13 @@
 """The opcode table as arrays of integers, for a decoder that knows no objects.
 
-**TREE** is a decision tree. Its first entries are the roots, one for each `map * 256 + opcode`. An entry holds a kind
-in its low three bits and a value above them:
+`build_tree` gives a decision tree. Its first entries are the roots, one for each `map * 256 + opcode`. An entry holds
+a kind in its low three bits and a value above them:
 
 - `LEAF`: the value is a form's index in `FORMS` plus 1; 0 is an opcode that is not there.
 - any other kind names what to look at (the mode, the prefix, REX.W, REX.B, ModRM's mod, reg, rm); the value is where
   the entries for its outcomes begin. The first four kinds are decided before a ModRM byte is fetched.
 
-**SHAPES** has an entry for every form: which immediate follows (the low four bits), and flags.
+`build_shapes` gives an entry for every form: which immediate follows (the low four bits), and flags.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _leaf(rows: list[Encoding]) -> int:
 
 
 def shape_of(form: Form, modrm: bool) -> int:
-    """The entry of SHAPES for a form."""
+    """Which immediate a form has, and what else decoding must know of it."""
     methods = {code.method for code in form.operands}
     immediates = tuple(code.text for code in form.operands if code.method in ("I", "J", "A", "O"))
     flags = {
@@ -100,11 +100,9 @@ def shape_of(form: Form, modrm: bool) -> int:
 
 
 def build_shapes() -> list[int]:
-    """The entries of SHAPES, in the order of FORMS."""
+    """The shapes of all forms, in the order of FORMS."""
     modrm = {row.form.name: row.modrm for rows in ENCODINGS_BY_OPCODE.values() for row in rows}
     return [shape_of(form, modrm[form.name]) for form in FORMS]
 
 
 FORM_INDEX = {form.name: index for index, form in enumerate(FORMS)}
-TREE: list[int] = build_tree()
-SHAPES: list[int] = build_shapes()
