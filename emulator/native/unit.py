@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import BuildError
@@ -150,6 +151,10 @@ class Unit:
         from .load import load
 
         return load(self)
+
+    def reference(self) -> SimpleNamespace:
+        """The exported functions as ordinary Python, under the names they have in the library."""
+        return SimpleNamespace(**{function.name: function for function in self.exports})
 
     def __repr__(self) -> str:
         return f"<unit {self.name}>"

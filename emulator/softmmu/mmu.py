@@ -47,7 +47,7 @@ class SoftMmu:
         self.space = space
         self.state = Mmu()
         self.address = ctypes.addressof(self.state)
-        self.code: Any = UNIT.load() if native else _Python()
+        self.code: Any = UNIT.load() if native else UNIT.reference()
         self.state.linear_mask = (1 << 32) - 1
         self.state.physical_mask = (1 << 64) - 1
         self.state.reserved_bits = (1 << 52) - (1 << PHYSICAL_BITS)
@@ -110,10 +110,3 @@ class SoftMmu:
             region.flags[page] &= ~DIRTY
         self.code.flush_writes(self.address)
         return dirty
-
-
-class _Python:
-    """The same functions in their Python mode."""
-
-    def __getattr__(self, name: str) -> Any:
-        return {function.name: function for function in UNIT.exports}[name]

@@ -20,17 +20,12 @@ FUNCTIONS = [getattr(access, f"{verb}_{kind}") for verb in ("read", "write") for
 INLINE = Unit("softmmu-access", FUNCTIONS, uses=[UNIT])
 
 
-class Python:
-    def __getattr__(self, name):
-        return getattr(access, name)
-
-
 class Machine(World):
     """Random tables with loads and stores, and beside them a model that translates every byte anew."""
 
     def __init__(self, rng, kind, native):
         super().__init__(rng, kind, native)
-        self.code = INLINE.load() if native else Python()
+        self.code = INLINE.load() if native else INLINE.reference()
         self.mmu.state.linear_mask = (1 << 64) - 1 if kind == "long" else (1 << 32) - 1
         self.regs = page_walker.Registers()
 
