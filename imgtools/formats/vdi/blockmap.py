@@ -12,7 +12,7 @@ from array import array
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from imgtools.block.node import Storage
 
@@ -22,6 +22,9 @@ DISCARDED = 0xFFFFFFFE
 
 PAGE = 1 << 14
 """Entries in a page: 64 KiB, a disk of 16 GiB."""
+EMPTY_PAGE = array("I", (UNALLOCATED,)) * PAGE
+LONG = 16
+"""Entries after which a run is taken to be a long one; most are either short or very long."""
 MAX_PAGES = 512
 """Pages kept: 32 MiB, a disk of 8 TiB."""
 
@@ -35,6 +38,16 @@ class BlockMap:
         self.count = count
         self._pages: dict[int, array[int]] = {}
 
+    def __getitem__(self, block: int) -> int:
+        return self._page(block // PAGE)[block % PAGE]
+
+    def pages(self) -> Iterator[tuple[int, array[int]]]:
+        """The whole map: (first block, entries). Pages in which nothing is allocated are left out."""
+        for number in range(-(-self.count // PAGE)):
+            page = self._page(number)
+            if page != EMPTY_PAGE:
+                yield number * PAGE, page
+
     def runs(self, first: int, end: int) -> Iterator[tuple[int, int, int | None]]:
         """The blocks from `first` to `end` in runs: (block, count, where the first lies; None where nowhere).
 
@@ -45,14 +58,11 @@ class BlockMap:
             start = first % PAGE
             stop = min(len(page), start + end - first)
             entry = page[start]
-            at = start + 1
             if entry >= DISCARDED:
-                while at < stop and page[at] >= DISCARDED:
-                    at += 1
+                at = _end_of_holes(page, start, stop)
                 yield first, at - start, None
             else:
-                while at < stop and page[at] - at == entry - start:
-                    at += 1
+                at = _end_of_row(page, start, stop)
                 yield first, at - start, entry
             first += at - start
 
@@ -75,6 +85,41 @@ class BlockMap:
                 self._pages.clear()
             self._pages[number] = page
         return page
+
+
+def _end_of_holes(page: array[int], start: int, stop: int) -> int:
+    """Where the entries from `start` on stop to be unallocated."""
+    at = start + 1
+    while at < stop and page[at] >= DISCARDED:
+        at += 1
+        if at - start == LONG:
+            return _end_of_likeness(page, at, stop, lambda first, count: EMPTY_PAGE[:count])
+    return at
+
+
+def _end_of_row(page: array[int], start: int, stop: int) -> int:
+    """Where the entries from `start` on stop to count up by one."""
+    at, shift = start + 1, page[start] - start
+    while at < stop and page[at] - at == shift:
+        at += 1
+        if at - start == LONG:
+            return _end_of_likeness(
+                page, at, stop, lambda first, count: array("I", range(first + shift, first + shift + count))
+            )
+    return at
+
+
+def _end_of_likeness(page: array[int], at: int, stop: int, expected: Callable[[int, int], array[int]]) -> int:
+    """Where `page` stops to be as `expected` says: found by comparing ever larger pieces, and then smaller ones."""
+    step, growing = LONG, True
+    while at < stop and step:
+        count = min(step, stop - at)
+        if page[at : at + count] == expected(at, count):
+            at += count
+            step = 2 * step if growing else step // 2
+        else:
+            step, growing = count // 2, False
+    return at
 
 
 def to_bytes(entries: array[int]) -> bytes:

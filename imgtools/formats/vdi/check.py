@@ -17,6 +17,7 @@ from array import array
 
 from imgtools.block.format import CheckResult, Finding
 from imgtools.errors import ReadOnly
+from imgtools.formats.vdi.blockmap import DISCARDED
 from imgtools.formats.vdi.header import overlapping_metadata
 
 TYPE_CHECKING = False
@@ -35,6 +36,8 @@ class Check:
         self.result = CheckResult()
         self.used = bytearray(-(-node.map.count // 8))
         """A bit for each block number: at most 64 MiB."""
+        self.blocks_in_file = (node.storage.size - node.position_of(0)) // (node.position_of(1) - node.position_of(0))
+        """Blocks up to here are in the file as a whole."""
         self.mapped = 0
         self.top = 0
         """One more than the highest block number in use."""
@@ -46,9 +49,8 @@ class Check:
         overlap = overlapping_metadata(node.header)
         if overlap:
             self._error(f"ERROR: {overlap}", "header", 0)
-        for block, count, number in node.map.runs(0, node.map.count):
-            if number is not None:
-                self._check_run(block, count, number)
+        for first, page in node.map.pages():
+            self._check_page(first, page)
         damaged = result.corruptions > 0
         self._check_allocated()
         if repair and not damaged and (result.leaks or (result.corruptions and repair == "all")):
@@ -57,29 +59,23 @@ class Check:
             result.corruptions, result.corruptions_fixed = 0, result.corruptions
         return result
 
-    def _check_run(self, block: int, count: int, number: int) -> None:
-        """The blocks from `block` on, which lie at `number` and behind."""
-        fitting = max(0, min(count, self.node.map.count - number))
-        for index in range(fitting, count):
-            self._map_error(block + index, f"block index {block + index} too large, is {number + index}")
-        if not fitting:
-            return
-        self.mapped += fitting
-        self.top = max(self.top, number + fitting)
-        again = self._mark(number, fitting)
-        for index in range(fitting):
-            if again >> index & 1:
-                self._map_error(block + index, f"block index {number + index} also used by {number + index}")
-            if not self._is_in_file(block + index, number + index):
-                self._map_error(block + index, f"block index {number + index} lies past the end of the file")
-
-    def _mark(self, number: int, count: int) -> int:
-        """Note that blocks are in use; the bits of the answer say which of them already were."""
-        low, high = number // 8, -(-(number + count) // 8)
-        before = int.from_bytes(self.used[low:high], "little")
-        marked = (1 << count) - 1 << number % 8
-        self.used[low:high] = (before | marked).to_bytes(high - low, "little")
-        return (before & marked) >> number % 8
+    def _check_page(self, first: int, page: array[int]) -> None:
+        used, count, safe = self.used, self.node.map.count, self.blocks_in_file
+        for block, number in enumerate(page, first):
+            if number >= DISCARDED:
+                continue
+            if number >= count:
+                self._map_error(block, f"block index {block} too large, is {number}")
+                continue
+            self.mapped += 1
+            if number >= self.top:
+                self.top = number + 1
+            byte, bit = number >> 3, 1 << (number & 7)
+            if used[byte] & bit:
+                self._map_error(block, f"block index {number} also used by {number}")
+            used[byte] |= bit
+            if number >= safe and not self._is_in_file(block, number):
+                self._map_error(block, f"block index {number} lies past the end of the file")
 
     def _is_in_file(self, block: int, number: int) -> bool:
         """Whether the part of the block that belongs to the disk is in the file."""

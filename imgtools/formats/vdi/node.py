@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from _thread import RLock
 from array import array
+from itertools import islice
 
 from imgtools.block.extent import DATA, ZERO, Extent, merge
 from imgtools.block.format import Checkable
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 NOT_IN_FILE = -1
 """In place of a position, where the map points to what the file does not have."""
+RUNS_AT_ONCE = 256
+"""Runs of blocks that are looked up while the lock is held."""
 BLOCKS_ALLOCATED = HEADER.offset_of("blocks_allocated")
 
 
@@ -63,9 +66,14 @@ class VdiNode(Node, Checkable):
     # The verbs.
 
     def readinto(self, offset: int, buffer: memoryview) -> None:
-        self.check_range(offset, len(buffer))
-        for start, length, position in self._pieces(offset, len(buffer)):
-            part = buffer[start - offset : start - offset + length]
+        length = len(buffer)
+        self.check_range(offset, length)
+        position = self._place(offset, length)
+        if position is not None:
+            self.storage.readinto(position, buffer)
+            return
+        for start, count, position in self._pieces(offset, length):
+            part = buffer[start - offset : start - offset + count]
             if position is None:
                 fill_zero(part)
             else:
@@ -73,6 +81,10 @@ class VdiNode(Node, Checkable):
 
     def write(self, offset: int, data: Buffer) -> None:
         self._check_write(offset, len(data))
+        position = self._place(offset, len(data))
+        if position is not None:
+            self.storage.write(position, data)
+            return
         view = memoryview(data).cast("B")
         with self.lock:
             pieces = self._pieces(offset, len(view))
@@ -119,6 +131,17 @@ class VdiNode(Node, Checkable):
         """Where the block with that number lies in the file."""
         return self._first + number * self._stride
 
+    def _place(self, offset: int, length: int) -> int | None:
+        """Where the range lies, if it is in one block and in the file: the short way for small reads and writes."""
+        block, within = divmod(offset, self.block_size)
+        if not length or within + length > self.block_size:
+            return None
+        with self.lock:
+            number = self.map[block]
+        position = self._first + number * self._stride + within
+        # A number that says "unallocated" is no less than the map's count.
+        return position if number < self.map.count and position + length <= self.storage.size else None
+
     def _extents(self, offset: int, length: int) -> Iterator[Extent]:
         for start, count, position in self._iterate(offset, length):
             if position is None:
@@ -147,27 +170,27 @@ class VdiNode(Node, Checkable):
         return pieces
 
     def _iterate(self, offset: int, length: int) -> Iterator[tuple[int, int, int | None]]:
-        size, end = self.block_size, offset + length
-        first, stop = offset // size, -(-end // size)
+        size, end, stride = self.block_size, offset + length, self._stride
+        first, stop = offset // size, -(-(offset + length) // size)
         while first < stop:
             with self.lock:
-                block, count, number = next(self._runs(first, stop))
-            start, run_end = max(offset, block * size), min(end, (block + count) * size)
-            position = None
-            if number is not None:
-                position = self.position_of(number) + start - block * size
-                if number + count > self.map.count or position + run_end - start > self.storage.size:
-                    position = NOT_IN_FILE
-            yield start, run_end - start, position
-            first = block + count
+                runs = list(islice(self._runs(first, stop), RUNS_AT_ONCE))
+            for block, count, number in runs:
+                first = block + count
+                start, run_end = max(offset, block * size), min(end, first * size)
+                position = None
+                if number is not None:
+                    position = self._first + number * stride + start - block * size
+                    if number + count > self.map.count or position + run_end - start > self.storage.size:
+                        position = NOT_IN_FILE
+                yield start, run_end - start, position
 
     def _runs(self, first: int, stop: int) -> Iterator[tuple[int, int, int | None]]:
-        for block, count, number in self.map.runs(first, stop):
-            if number is None or self._stride == self.block_size:
-                yield block, count, number
-            else:
-                for index in range(count):
-                    yield block + index, 1, number + index
+        """The map's runs; with extra bytes before each block, no two blocks lie in one piece."""
+        runs = self.map.runs(first, stop)
+        if self._stride == self.block_size:
+            return runs
+        return ((block + i, 1, n if n is None else n + i) for block, count, n in runs for i in range(count))
 
     # New blocks. All of this runs under the lock.
 
