@@ -122,6 +122,7 @@ class GrainCheck:
                 return
             self.borders = extent.metadata or []
             copy = self._redundant(extent)
+        sound = self.outcome.result.corruptions
         tables = len(extent.directory)
         for index in range(tables):
             if extent.directory[index] or (copy and copy.directory[index]):
@@ -130,7 +131,15 @@ class GrainCheck:
             extent.write_back()
             self.borders = extent.metadata or []
             self.end = div_up(self.storage.size, SECTOR)
-        self._check_space()
+        places = _sorted(self.found)
+        self._check_overlaps(places)
+        # Where a table is damaged, what seems to be unused may be what it pointed to.
+        if (
+            isinstance(extent, SparseExtent)
+            and not extent.header.in_footer
+            and sound == self.outcome.result.corruptions
+        ):
+            self._check_unused(places, extent)
 
     def _check_header(self, extent: SparseExtent) -> None:
         header = extent.header
@@ -268,28 +277,30 @@ class GrainCheck:
             return
         self.found.append(sector << LENGTH_BITS | div_up(length, SECTOR))
 
-    def _check_space(self) -> None:
-        """No two grains in one place; and what lies between them, where that can be known, is leaked unless zero."""
-        grains_end = used = 0
-        if isinstance(self.extent, SparseExtent):
-            used = max(1, self.extent.header.overhead)
-        for packed in _sorted(self.found):
-            sector, length = packed >> LENGTH_BITS, packed & ((1 << LENGTH_BITS) - 1)
-            if sector < grains_end:
+    def _check_overlaps(self, places: array[int]) -> None:
+        """No two grains may lie in one place."""
+        end = 0
+        for sector, length in self._unpacked(places):
+            if sector < end:
                 where = sector * SECTOR
                 self.outcome.error(f"two grains lie in one place of '{self.extent.path}'", "grain table", where)
-            elif sector > used and not self.compressed:
-                self._check_gap(used, sector)
-            grains_end = max(grains_end, sector + length * self.unit)
-            used = max(used, grains_end)
-        if used < self.end:
-            self._check_gap(used, self.end)
+            end = max(end, sector + length)
 
-    def _check_gap(self, first: int, last: int) -> None:
-        """Sectors that no grain takes."""
-        extent = self.extent
-        if not isinstance(extent, SparseExtent) or extent.header.in_footer:
-            return
+    def _check_unused(self, places: array[int], extent: SparseExtent) -> None:
+        """What belongs to no grain is leaked; between compressed grains there are markers, so only the end counts."""
+        used = max(1, extent.header.overhead)
+        for sector, length in self._unpacked(places):
+            if sector > used and not self.compressed:
+                self._check_gap(used, sector, extent)
+            used = max(used, sector + length)
+        if used < self.end:
+            self._check_gap(used, self.end, extent)
+
+    def _unpacked(self, places: array[int]) -> Iterator[tuple[int, int]]:
+        for packed in places:
+            yield packed >> LENGTH_BITS, (packed & ((1 << LENGTH_BITS) - 1)) * self.unit
+
+    def _check_gap(self, first: int, last: int, extent: SparseExtent) -> None:
         for start, stop in self._without_metadata(first, last):
             count = (stop - start) // self.unit
             if not count or not self._holds_data(start, stop):

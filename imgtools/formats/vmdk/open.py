@@ -61,7 +61,7 @@ def _open(storage: Storage, context: Context, extents: list[DiskExtent]) -> Vmdk
     if head.startswith(COWD_MAGIC):
         from imgtools.formats.vmdk.esx import CowdExtent
 
-        extents.append(CowdExtent(storage))
+        extents.append(_read_only(CowdExtent(storage), context, "vmfsSparse"))
         return VmdkNode(storage, None, "vmfsSparse", extents)
     if head.startswith(MAGIC):
         header = read_header(storage, writable=context.writable)

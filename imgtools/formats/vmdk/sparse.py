@@ -97,6 +97,8 @@ class SparseExtent(GrainExtent):
 
     def _allocate(self, entry: int, grain: int, start: int, piece: memoryview) -> None:
         """Give the grains from `grain` on, as many as `piece` touches, a place; `piece` begins at byte `start`."""
+        if entry == ZEROED:
+            self.check_zeroed(grain)
         stop = start + len(piece)
         count = div_up(stop, self.grain) - grain
         sector = self._claim(count * self.grain_sectors, grain)
