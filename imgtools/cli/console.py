@@ -27,6 +27,9 @@ def complain(message: str) -> None:
 
 def note(text: str) -> None:
     """Write a line to standard error as it is."""
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        pass  # a full disk or a closed pipe: whoever wrote to it is told, but not in the middle of a complaint
     sys.stderr.write(text + "\n")
     sys.stderr.flush()

@@ -61,7 +61,7 @@ BROKEN_PIPE = 141
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command line (`sys.argv` where none is given) and return the exit status."""
+    """Run a command line (`sys.argv` where none is given) and return the exit status, all output written."""
     words = sys.argv if argv is None else argv
     called = os.path.basename(words[0])
     console.own = called not in PEERS

@@ -84,17 +84,19 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture
-def twins(pictures: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """Two directories with the same images in them."""
-    for name in ("theirs", "ours"):
-        subprocess.run(["cp", "-a", "--sparse=always", pictures, tmp_path / name], check=True)
-    return tmp_path / "theirs", tmp_path / "ours"
+def copy_pictures(line: str, pictures: Path, directory: Path) -> Path:
+    """A directory with those of the images that a command line names, and what they stand on."""
+    directory.mkdir()
+    named = [path for path in pictures.iterdir() if path.name in line or path.name == "base.qcow2" and "top" in line]
+    if named:
+        subprocess.run(["cp", "-a", "--sparse=always", *named, directory], check=True)
+    return directory
 
 
 @pytest.mark.parametrize("line", CASES)
-def test_same_as_peer(line: str, twins: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs_in, ours_in = twins
+def test_same_as_peer(line: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs_in = copy_pictures(line, pictures, tmp_path / "theirs")
+    ours_in = copy_pictures(line, pictures, tmp_path / "ours")
     equal = True
     for command in line.split(" && "):
         words = shlex.split(command)
