@@ -41,7 +41,7 @@ class _Checker(Expressions):
         statements = self.block(self.definition.body)
         if self.assigned is not None and self.result is not VOID:
             self.fail(self.definition.body[-1], f"{self.definition.name} may end without returning a {self.result}")
-        return tree.Body(self.parameters, self.result, statements, self.variables, self.calls, self.tables)
+        return tree.Body(self.parameters, self.result, statements, self.variables, self.calls)
 
     def block(self, nodes: Iterable[ast.stmt]) -> list[Stmt]:
         out: list[Stmt] = []

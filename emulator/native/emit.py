@@ -8,23 +8,32 @@ and loads and stores promise no alignment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import arithmetic, intrinsic_rules, tree
-from .module import extension, literal, quoted
+from .module import Module, extension, literal, quoted
 from .tree import Expr, Stmt
 from .types import BOOL, UNSIGNED, VOID, FloatType, IntType, Type
 
 if TYPE_CHECKING:
     from .function import Function
-    from .module import ModuleEmitter
+
+
+def emit_module(functions: Iterable[Function], exports: Container[Function], outside: Iterable[Function]) -> str:
+    """The text of a module that defines `functions`; those `outside` are declared."""
+    module = Module()
+    for function in functions:
+        module.definitions.append(FunctionEmitter(module, function).text(function in exports))
+    for function in outside:
+        module.declare_function(function)
+    return module.text()
 
 
 class FunctionEmitter:
     """The text of one function.  Lines go into the current block; a terminated block opens a new one on demand."""
 
-    def __init__(self, module: ModuleEmitter, function: Function) -> None:
+    def __init__(self, module: Module, function: Function) -> None:
         self.module = module
         self.function = function
         self.body = function.body

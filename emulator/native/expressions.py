@@ -37,7 +37,7 @@ from .types import (
 
 
 class Expressions:
-    """Checks the expressions of one function.  `check.Checker` adds statements and variables."""
+    """Checks the expressions of one function.  `check` adds statements and variables."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -45,7 +45,6 @@ class Expressions:
         self.variables: dict[str, Type] = {}
         self.assigned: set[str] | None = set()
         self.calls: list[Any] = []
-        self.tables: list[Table] = []
 
     def fail(self, node: ast.AST, message: str, hint: str = "") -> NoReturn:
         self.source.fail(node, message, hint)
@@ -97,7 +96,6 @@ class Expressions:
         if isinstance(value, float):
             return tree.Const(UNTYPED, value)
         if isinstance(value, Table):
-            self.tables.append(value)
             return tree.TableAddress(Ptr[Array[value.element, len(value)]], value)
         return None
 
@@ -133,7 +131,7 @@ class Expressions:
             self.fail(node, f"the constant {number} does not fit {wanted} ({wanted.min} to {wanted.max})", hint)
         return tree.Const(wanted, number)
 
-    def unify(self, left: Expr, right: Expr, node: ast.expr, bits: bool = False) -> tuple[Expr, Expr]:
+    def unify(self, left: Expr, right: Expr, node: ast.AST, bits: bool = False) -> tuple[Expr, Expr]:
         """Both operands in their common type (both stay UNTYPED if they are)."""
         if left.type is UNTYPED and right.type is UNTYPED:
             return left, right
@@ -287,7 +285,7 @@ class Expressions:
         value = self.source.lookup(name)
         if value is MISSING:
             self.fail(node, f"{name} is not defined")
-        if base is not node and resolve(value) is None and not isinstance(value, Table):
+        if base is not node:
             try:
                 return self.source.evaluate(node)
             except (TypeError, KeyError, NameError) as error:
@@ -342,7 +340,7 @@ def _construct(node: ast.AST) -> str:
 
 
 _HINTS: dict[type[ast.AST], str] = {
-    ast.List: "declare a local array: x: Array[u8, 4]",
+    ast.List: "make a local array: x = Array[u8, 4]()",
     ast.Tuple: "a function returns one value; return more through a pointer",
     ast.NamedExpr: "assign on a line of its own",
 }

@@ -13,7 +13,6 @@ from functools import cached_property
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from .errors import CompileError
 from .layout import StructType, Table
 from .source import Source
 from .types import VOID, ArrayType, FnPtrType, PtrType, Type, resolve
@@ -78,10 +77,12 @@ class Function:
 
     @cached_property
     def prototype(self) -> Any:
-        """The ctypes type of the compiled function; pointer arguments are `c_void_p`, a pointer result an integer."""
+        """The ctypes type of the compiled function."""
         parameters, result = self.signature
-        answer = ctypes.c_uint64 if result.ir == "ptr" else _boundary_type(self, result)
-        return ctypes.CFUNCTYPE(answer, *(_boundary_type(self, t) for _, t in parameters))
+        for kind in (result, *(t for _, t in parameters)):
+            if kind.name in ("u128", "i128"):
+                self.source.fail(self.source.definition(), f"{self.name} cannot be called from Python with a {kind}")
+        return c_prototype(result, *(t for _, t in parameters))
 
     def __call__(self, *arguments: Any) -> Any:
         """Run as ordinary Python.  Pointers may be addresses, or ctypes objects as for the compiled function."""
@@ -136,16 +137,9 @@ def structs_of(kind: Type, seen: set[Type] | None = None) -> Iterator[StructType
             yield from structs_of(part, seen)
 
 
-def _boundary_type(function: Function, kind: Type) -> Any:
-    """A type as ctypes passes it; 128-bit integers have no ctypes type."""
-    if isinstance(kind, PtrType | FnPtrType):
-        return ctypes.c_void_p
-    if kind.ctype is not None and issubclass(kind.ctype, ctypes.Array):
-        where = function.source
-        raise CompileError(
-            f"{function.name} cannot be called from Python with a {kind}", where.file.path, where.first_line
-        )
-    return kind.ctype
+def c_prototype(result: Type, *parameters: Type) -> Any:
+    """The ctypes type of a compiled function: pointers go in as `c_void_p`, and come out as integers."""
+    return ctypes.CFUNCTYPE(result.ctype, *(ctypes.c_void_p if t.ir == "ptr" else t.ctype for t in parameters))
 
 
 def _convert(value: Any, kind: Type) -> Any:

@@ -5,7 +5,6 @@ A library stays loaded as long as the process lives: machine code may be on any 
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,8 @@ from .llvm import binding
 
 if TYPE_CHECKING:
     from .build import Listener
-    from .unit import Unit
+    from .function import Function
+    from .unit import Export, Unit
 
 _loaded: dict[str, Library] = {}
 _lock = threading.RLock()
@@ -32,27 +32,22 @@ class Library:
     def __init__(self, unit: Unit, tracker: Any) -> None:
         self._tracker = tracker
         self._unit = unit
-        self._functions: dict[str, Any] = {}
-        for function in unit.exports:
-            self._functions[function.name] = (tracker[function.symbol], lambda f=function: f.prototype)
-        for export in unit.raw.exports if unit.raw else ():
-            self._functions[export.symbol] = (tracker[export.symbol], lambda e=export: _prototype(e.types()))
+        self._exports = _exports(unit)
 
     def address(self, name: str) -> int:
         """Where a function's machine code begins."""
-        found: int = self._functions[name][0]
+        found: int = self._tracker[self._exports[name].symbol]
         return found
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._functions:
+        if name.startswith("_") or name not in self._exports:
             raise AttributeError(f"unit {self._unit.name} exports no function {name}")
-        address, prototype = self._functions[name]
-        made = prototype()(address)
+        made = self._exports[name].prototype(self.address(name))
         setattr(self, name, made)
         return made
 
     def __repr__(self) -> str:
-        return f"<library {self._unit.name}: {', '.join(self._functions)}>"
+        return f"<library {self._unit.name}: {', '.join(self._exports)}>"
 
 
 def load(unit: Unit, cache: ObjectCache | None = None, progress: Listener | None = None) -> Library:
@@ -74,18 +69,17 @@ def _jit() -> Any:
 def _link(unit: Unit, data: bytes) -> Any:
     builder = binding().JITLibraryBuilder().add_object_img(data).add_current_process()
     for used in unit.uses:
-        library = _loaded[used.key]
-        for function in used.exports:
-            builder.import_symbol(function.symbol, library.address(function.name))
-    for symbol in [f.symbol for f in unit.exports] + [e.symbol for e in (unit.raw.exports if unit.raw else ())]:
-        builder.export_symbol(symbol)
+        for name, export in _exports(used).items():
+            builder.import_symbol(export.symbol, _loaded[used.key].address(name))
+    for export in _exports(unit).values():
+        builder.export_symbol(export.symbol)
     try:
         return builder.link(_jit(), unit.key)
     except RuntimeError as error:
         raise BuildError(f"unit {unit.name} cannot be linked: {error}") from None
 
 
-def _prototype(types: Any) -> Any:
-    parameters, result = types
-    arguments = [ctypes.c_void_p if t.ir == "ptr" else t.ctype for t in parameters]
-    return ctypes.CFUNCTYPE(ctypes.c_uint64 if result.ir == "ptr" else result.ctype, *arguments)
+def _exports(unit: Unit) -> dict[str, Function | Export]:
+    """What a unit exports, by the names that Python uses."""
+    raw = unit.raw.exports if unit.raw else ()
+    return {function.name: function for function in unit.exports} | {export.symbol: export for export in raw}

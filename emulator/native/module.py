@@ -12,18 +12,13 @@ if TYPE_CHECKING:
     from .layout import Table
 
 
-class ModuleEmitter:
+class Module:
     """The text of one LLVM module: functions, the tables they use, and declarations of what is elsewhere."""
 
     def __init__(self) -> None:
         self.definitions: list[str] = []
         self.declarations: dict[str, str] = {}
         self.tables: dict[int, str] = {}
-
-    def define(self, function: Function, exported: bool) -> None:
-        from .emit import FunctionEmitter
-
-        self.definitions.append(FunctionEmitter(self, function).text(exported))
 
     def declare_function(self, function: Function) -> None:
         """A function that another unit provides."""

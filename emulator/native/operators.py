@@ -53,7 +53,7 @@ def binary(
         return _pointer_arithmetic(checker, node, name, left, right)
     if name in ("shl", "shr"):
         return _shift(checker, node, name, left, right, right_node)
-    left, right = checker.unify(left, right, node, bits=name in (*_BITWISE, "add", "sub", "mul"))  # type: ignore[arg-type]
+    left, right = checker.unify(left, right, node, bits=name in (*_BITWISE, "add", "sub", "mul"))
     kind = left.type
     fits = isinstance(kind, IntType) and name != "truediv"
     fits = fits or (isinstance(kind, FloatType) and name in ("add", "sub", "mul", "truediv"))

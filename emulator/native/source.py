@@ -67,17 +67,17 @@ class Source:
 
     @cached_property
     def text(self) -> str:
-        """The function's lines without indentation, blank lines and comments: what its key is made of.
+        """The function's lines without the outer indentation, blank lines and comments: what its key is made of.
 
-        It goes on from the last line that has code to the last line that is indented as the body is.
+        They end with the last line that has code, or is indented as the body is and follows that one.
         """
         lines = self.file.lines
         last = max((line for _, _, line in self.function.__code__.co_lines() if line), default=self.first_line)
         margin = _indentation(lines[self.first_line - 1])
         while last < len(lines) and (not lines[last].strip() or _indentation(lines[last]) > margin):
             last += 1
-        stripped = (line.strip() for line in lines[self.first_line - 1 : last])
-        return "\n".join(line for line in stripped if line and not line.startswith("#"))
+        kept = (line[margin:].rstrip() for line in lines[self.first_line - 1 : last])
+        return "\n".join(line for line in kept if line and not line.lstrip().startswith("#"))
 
     def names(self) -> set[str]:
         """Every dotted name in the text: more than are used, never fewer."""

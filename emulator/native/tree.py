@@ -265,4 +265,3 @@ class Body:
     statements: list[Stmt]
     variables: dict[str, Type] = field(default_factory=dict)
     calls: list[Function] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)

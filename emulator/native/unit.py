@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import BuildError
-from .function import Function, structs_of
+from .function import Function, c_prototype, structs_of
 from .layout import StructType, Table
 from .llvm import machine
 from .types import Type, resolve
@@ -35,12 +35,13 @@ class Export(NamedTuple):
     parameters: tuple[Any, ...]
     result: Any = None
 
-    def types(self) -> tuple[list[Type], Type]:
-        found = [resolve(t) for t in (*self.parameters, self.result)]
+    @property
+    def prototype(self) -> Any:
+        """The ctypes type of the function."""
+        found = [resolve(t) for t in (self.result, *self.parameters)]
         if None in found:
             raise TypeError(f"the signature of {self.symbol} names something that is no type of emulator.native")
-        *parameters, result = (t for t in found if t is not None)
-        return parameters, result
+        return c_prototype(*(t for t in found if t is not None))
 
 
 class RawIR(NamedTuple):
@@ -134,17 +135,13 @@ class Unit:
 
     def ir(self) -> str:
         """The unit as LLVM IR."""
-        from .module import ModuleEmitter
+        from .emit import emit_module
 
-        module = ModuleEmitter()
         members = self.functions()
-        for function in members:
-            module.define(function, exported=function in self.exports)
         called = [callee for function in members for callee in function.body.calls]
-        for function in (*called, *(self.raw.calls if self.raw else ())):
-            if function not in members:
-                module.declare_function(function)
-        return module.text() + ("\n" + self.raw.text() if self.raw else "")
+        called += self.raw.calls if self.raw else ()
+        text = emit_module(members, self.exports, [function for function in called if function not in members])
+        return text + ("\n" + self.raw.text() if self.raw else "")
 
     def load(self) -> Library:
         """The unit as callable functions; it is built first if need be, and so are the units it uses."""

@@ -181,16 +181,19 @@ def helper(x: u32) -> u32:
 def f(p: Ptr[Pair]) -> u32:
     {comment}
     y: {local} = p.left
+    if y > 5:
+        y = 1
+    {nested}y = 2
     z: Word = 1
     return helper(y) + u32(z) + LIMIT + TABLE[y & 1]
 """
 
 
-def key(field="u32", number=1, comment="pass", local="u32", limit=3, values=(1, 2), word="u32"):
+def key(field="u32", number=1, comment="pass", local="u32", limit=3, values=(1, 2), word="u32", nested=""):
     import emulator.native
     from emulator.native import table, u8
 
-    text = BASE.format(field=field, number=number, comment=comment, local=local)
+    text = BASE.format(field=field, number=number, comment=comment, local=local, nested=nested)
     names = define(text, LIMIT=limit, TABLE=table(u8, values), Word=getattr(emulator.native, word))
     for function in (names["f"], names["helper"]):
         function.symbol = function.name  # the name of the test's module is another each time
@@ -206,6 +209,7 @@ def test_the_key_covers_what_decides_the_code():
         key(limit=4),  # a constant
         key(values=(1, 3)),  # a table
         key(word="u16"),  # a type's other name
+        key(nested="    "),  # indentation
     ]
     assert len(set(keys)) == len(keys)
     assert key() == key(comment="# only a comment\n    pass\n")

@@ -102,6 +102,7 @@ MISTAKES = [
     ("match a:\n    case 256:\n        pass\nreturn 1", "256", "does not fit u8", ""),
     ("match flag:\n    case 1:\n        pass\nreturn 1", "flag", "match takes an integer", ""),
     ("__x = a\nreturn 1", None, "the name __x is reserved", ""),
+    ("return u8[3](a)", "u8[3]", "this is not a type", ""),
     ("return u8(a, a)", "u8(a, a)", "u8(...) takes one value", ""),
     ("return f(a, b, p, q, flag=flag)", "f(a, b, p, q, flag=flag)", "keyword arguments", "by position"),
     ("return not_there.f(a)", "not_there.f", "not_there.f is not defined", ""),

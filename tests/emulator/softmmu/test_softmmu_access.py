@@ -231,6 +231,9 @@ def test_dirty_pages(mapped):
         mapped.access("write", 0x5123, "user", 4, 7)
         assert 0x10 in mapped.mmu.take_dirty(mapped.ram)
     assert mapped.mmu.take_dirty(mapped.ram) == []
+    assert mapped.mmu.code.can_write(mapped.mmu.address, 0, 0x5000, 4)  # opens the page without writing
+    mapped.access("write", 0x5123, "user", 4, 7)
+    assert mapped.mmu.take_dirty(mapped.ram) == [0x10]
 
 
 def test_writes_to_translated_code_are_reported(mapped):
@@ -244,16 +247,17 @@ def test_writes_to_translated_code_are_reported(mapped):
     assert seen == []
     mapped.mmu.mark_code(0x10ABC)
     mapped.access("write", 0x5010, "user", 4, 2)
+    mapped.access("write", 0x5014, "user", 2, 2)
     mapped.access("write", 0x6020, "user", 8, 3)
     mapped.access("write", 0x7000, "user", 4, 4)
     mapped.access("read", 0x5000, "user", 4)
     mapped.access("write", 0x6FFE, "user", 4, 4)
-    assert seen == [(0x10010, 4), (0x10020, 8), (0x10FFE, 2)]
+    assert seen == [(0x10010, 4), (0x10014, 2), (0x10020, 8), (0x10FFE, 2)]
     assert mapped.space.write(0x10F00, b"x") == [0x10000]
     mapped.mmu.unmark_code(0x10000)
     mapped.access("write", 0x5010, "user", 4, 5)
     mapped.access("write", 0x5010, "user", 4, 6)
-    assert len(seen) == 3
+    assert len(seen) == 4
     assert mapped.mmu.state.tlb[WRITE * 3 * TLB_SLOTS + 5].tag == 0x5000  # direct again
     with pytest.raises(ValueError, match="no RAM at 0x99999000"):
         mapped.mmu.mark_code(0x99999000)
@@ -293,6 +297,18 @@ def test_a20_gate(mapped):
     assert mapped.access("read", 0x10_0100, "supervisor", 1) == 0x77
     mapped.mmu.set_a20(True)
     assert mapped.access("read", 0x10_0100, "supervisor", 1) == 0xFF
+
+
+def test_rom_is_read_directly_and_never_written(mapped):
+    rom = mapped.space.add_rom(0x40000, b"ROM" * 2000)
+    mapped.map(5, 0x40007)
+    mapped.map(6, 0x41007)
+    for _ in range(2):
+        assert mapped.access("read", 0x5000, "user", 2) == int.from_bytes(b"RO", "little")
+        for page in (0x5000, 0x5FFE, 0x6010):
+            assert mapped.access("write", page, "user", 4, 0) is None
+    assert mapped.mmu.state.tlb[5].tag == 0x5000
+    assert rom.memory[:6000] == b"ROM" * 2000
 
 
 def test_fetch(mapped):
