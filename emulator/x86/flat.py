@@ -4,6 +4,7 @@ It runs as machine code and as ordinary Python, and agrees with the reference de
 order of events) on every input. An instruction becomes a `Record`, whose fields are those of an `Instruction`.
 A function here returns a number that is not negative, or why there is no instruction.
 
+    >>> import ctypes
     >>> from emulator.x86.table import FORMS
     >>> record, code = Record(), (ctypes.c_uint8 * 4)(0x48, 0x0F, 0xAF, 0xC3)
     >>> decode_flat(code, 4, 64, ctypes.byref(record))
@@ -11,6 +12,9 @@ A function here returns a number that is not negative, or why there is no instru
     >>> FORMS[record.form].name
     'IMUL_Gv_Ev'
 """
+
+# The types of this language are checked by emulator.native.
+# mypy: ignore-errors
 
 from __future__ import annotations
 
