@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imgtools.block.node import Buffer, Storage
 
 SECTOR = 512
+FIRST_BLOCK = 4096
 
 
 class RawNode(Node, Resizable):
@@ -115,10 +116,29 @@ def grow(storage: Storage, old: int, size: int, preallocation: str) -> None:
     if preallocation == "metadata":
         raise UnsupportedFeature("Unsupported preallocation mode: metadata", path=storage.filename)
     storage.truncate(size)
+    if not old:
+        # Never one single hole: programs probe a file's block size by reading its start. QEMU's are like this too.
+        storage.write(0, bytes(min(size, FIRST_BLOCK)))
     if preallocation == "falloc" and size > old:
         storage.allocate(old, size - old)
     elif preallocation == "full":
         storage.zero(old, size - old, unmap=False)
+
+
+def _check_window(start: int, size: int | None, storage: Storage) -> None:
+    if start > storage.size:
+        raise OutOfBounds(
+            f"Offset ({start}) cannot be greater than size of the containing file ({storage.size})",
+            path=storage.filename,
+        )
+    if size is not None and size % SECTOR:
+        raise BadOption(f"Specified size is not multiple of {SECTOR}", path=storage.filename)
+    if size is not None and start + size > storage.size:
+        raise OutOfBounds(
+            f"The sum of offset ({start}) and size ({size}) has to be smaller or equal to the "
+            f" actual size of the containing file ({storage.size})",
+            path=storage.filename,
+        )
 
 
 class Raw(Format):
@@ -138,12 +158,7 @@ class Raw(Format):
     def open(self, storage: Storage, context: Context) -> RawNode:
         start = parse_size(context.options.get("offset", "0"))
         size = parse_size(context.options["size"]) if "size" in context.options else None
-        if start > storage.size or (size is not None and start + size > storage.size):
-            raise OutOfBounds(
-                f"The sum of offset ({start}) and size ({size or 0}) has to be smaller or equal to the "
-                f" actual size of the containing file ({storage.size})",
-                path=storage.filename,
-            )
+        _check_window(start, size, storage)
         return RawNode(storage, window_start=start, size=size)
 
     def create(self, path: str, size: int, options: dict[str, Any], context: Context) -> None:
