@@ -28,7 +28,7 @@ _SHOWN_LINES = 12  # of what LLVM said; the rest is its stack dump
 
 @dataclass(frozen=True)
 class Progress:
-    """One unit is ready: how far the build is."""
+    """How far a build is: at its begin, and when a unit is ready."""
 
     done: int
     total: int
@@ -57,6 +57,8 @@ def build(
         objects |= _read(cache, {key: unit for key, unit in wanted.items() if key not in objects})
         missing = {key: unit for key, unit in wanted.items() if key not in objects}
         done = len(objects)
+        if missing and progress is not None:
+            progress(Progress(done, len(wanted), ""))
         for key, compiled in _compile_all(missing, jobs or os.cpu_count() or 1):
             objects[key] = compiled
             cache.write(key, compiled)

@@ -104,11 +104,11 @@ def test_units_that_use_units(cache):
     events = []
     built = build([user], cache=cache, progress=events.append, jobs=2)
     assert sorted(built) == sorted([base.key, user.key])
-    assert [(e.done, e.total) for e in events] == [(1, 2), (2, 2)]
-    assert {e.unit for e in events} == {"base", "user"}
+    assert [(e.done, e.total) for e in events] == [(0, 2), (1, 2), (2, 2)]
+    assert {e.unit for e in events} == {"", "base", "user"}
     assert load(user, cache).double_sum(ctypes.byref(Counter(rounds=4))) == 28
     assert build([user], cache=cache, progress=events.append) == built
-    assert len(events) == 2
+    assert len(events) == 3
 
 
 def test_invalid_ir_is_a_build_error(cache):

@@ -25,6 +25,7 @@ class Machine(World):
 
     def __init__(self, rng, kind, native):
         super().__init__(rng, kind, native)
+        self.native = native
         self.code = INLINE.load() if native else INLINE.reference()
         self.mmu.state.linear_mask = (1 << 64) - 1 if kind == "long" else (1 << 32) - 1
         self.regs = page_walker.Registers()
@@ -141,6 +142,39 @@ def mapped(request):
     machine.map = lambda page, entry: machine.space.write(0x4000 + page * 8, entry.to_bytes(8, "little"))
     machine.use(page_walker.Registers(cr0=PG | WP, cr3=0x1000, cr4=PAE | PGE | SMEP | SMAP, efer=1 << 10 | 1 << 11))
     return machine
+
+
+def random_leaf(rng):
+    """An entry for one of 8 pages of data; the tables are elsewhere, so accesses do not change them."""
+    flags = rng.choice([0x07, 0x67, 0x05, 0x03, 0x107, 0x163, 0x01, 0x00])
+    return 0x20000 + rng.randrange(8) * 4096 | flags | rng.choice([0, 0, 1 << 63, 1 << 45])
+
+
+def test_many_accesses_between_flushes(mapped):
+    """Entries stay in the TLB over many accesses; whatever they answer is what a fresh translation would."""
+    rng, seen, pages = random.Random(11), set(), 12
+    for page in range(pages):
+        mapped.map(page, random_leaf(rng))
+    mapped.space.write(0x20000, rng.randbytes(8 * 4096))
+    model = Machine(random.Random(0), "long", True)
+    for _ in range(1500 if mapped.native else 300):
+        verb, mode, size = rng.choice(["read", "write"]), rng.choice(MODES), rng.choice(list(SIZES))
+        address, value = rng.randrange(pages * 4096 - 8), rng.randrange(1 << 8 * size)
+        address = near_border(rng, address) % (pages * 4096 - 8)
+        model.ram.memory[:] = mapped.ram.memory[:]
+        model.regs = mapped.regs
+        found, wanted = mapped.access(verb, address, mode, size, value), model.expect(verb, address, mode, size, value)
+        assert found == wanted, (verb, hex(address), mode, size)
+        assert mapped.ram.memory[:] == model.ram.memory[:]
+        seen.add((verb, isinstance(found, tuple)))
+        if rng.random() < 0.15:
+            page = rng.randrange(pages)
+            mapped.map(page, random_leaf(rng))
+            mapped.mmu.code.flush_page(mapped.mmu.address, page << 12 | rng.randrange(4096))
+        if rng.random() < 0.03:
+            mapped.mmu.code.flush_nonglobal(mapped.mmu.address)
+    assert len(seen) == 4
+    check_invariants(mapped)
 
 
 def test_a_page_stays_until_it_is_flushed(mapped):

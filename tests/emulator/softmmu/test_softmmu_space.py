@@ -65,6 +65,10 @@ def test_devices(space, native):
     log.clear()
     assert physical(mmu, "read", 0x100E, 4) == 0xDDDD_0000  # byte by byte over the border
     assert log == [(0, 1), (1, 1)]
+    log.clear()
+    assert physical(mmu, "read", 0x1011, 3) == 0xDDDDDD  # no device has registers of 3 bytes
+    physical(mmu, "write", 0x1012, 3, 0x030201)
+    assert log == [(1, 1), (2, 1), (3, 1), (2, 1, 1), (3, 1, 2), (4, 1, 3)]
     entry = mmu.code.translate(mmu.address, READ, 1, 0x1000)
     assert entry
     assert mmu.state.tlb[(READ * 3 + 1) * TLB_SLOTS + 1].tag != 0x1000  # a page with a device in it has no direct way
@@ -148,3 +152,11 @@ def test_refusals(space):
         space.add_ram((1 << 52) - 4096, 8192)
     with pytest.raises(ValueError, match="not in physical memory"):
         space.add_mmio(0, 0, int, int)
+
+
+def test_writes_of_devices_make_pages_dirty(space):
+    ram, mmu = space.add_ram(0x10000, 0x8000), SoftMmu(space)
+    space.write(0x11FFE, bytes(0x1004))
+    assert mmu.take_dirty(ram) == [1, 2, 3]
+    space.write(0xFFF0, b"x" * 16)  # the last bytes before it
+    assert mmu.take_dirty(ram) == []
