@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 WRITE_WINDOW, READ_WINDOW = -12, -15
 """Raw deflate: QEMU reads no larger window than 4 KiB, others have written up to 32 KiB."""
 
+MAX_ZSTD_WINDOW = 1 << 27
+"""What zstd's own tool accepts without being asked."""
+
 DEFAULT_LEVELS = {"zlib": 3, "zstd": 3}
 
 
@@ -74,11 +77,16 @@ def _inflate(cluster_size: int) -> Callable[[bytes], bytes]:
 
 
 def _unzstd(cluster_size: int) -> Callable[[bytes], bytes]:
+    import threading
+
     import zstandard
 
-    context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+    contexts = threading.local()  # a context serves one thread at a time
 
     def unzstd(stream: bytes) -> bytes:
+        context = getattr(contexts, "own", None)
+        if context is None:
+            context = contexts.own = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
         try:
             # Reading as a stream stops at the cluster's size, whatever the frame claims about its own.
             with context.stream_reader(stream) as reader:

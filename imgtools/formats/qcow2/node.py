@@ -59,8 +59,8 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
         self._bits = header.cluster_bits
         self._low = header.cluster_size - 1
         self._index_mask = self.mapping.entries - 1
-        # An entry of data in a cluster of its own has no other bit set than these.
-        self._not_offset = ~(OFFSET_MASK & ~self._low) & ((1 << 64) - 1)
+        self.not_offset = ~(OFFSET_MASK & ~self._low) & ((1 << 64) - 1)
+        """The bits of an entry that are no aligned offset: just COPIED is set of them where data may be written."""
         self._decompress: Callable[[bytes], bytes] | None = None
         self._decompressed: dict[int, bytes] = {}
         self._writer: Writer | None = None
@@ -100,7 +100,7 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
             table = self.mapping.tables.get(offset >> self.mapping.span_bits)
             if table is not None:
                 entry = table[(offset >> self._bits) & self._index_mask]
-                if entry & self._not_offset == COPIED and entry != COPIED:
+                if entry & self.not_offset == COPIED and entry != COPIED:
                     self.data.readinto(entry - COPIED + within, buffer)
                     return
         self.check_range(offset, length)

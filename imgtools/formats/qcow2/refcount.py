@@ -293,6 +293,17 @@ class Refcounts:
         self.add(first, count, 1)
         return first
 
+    def allocate_one(self) -> int:
+        """Take one free cluster; its number. The same as `allocate(1)`, quick where the next one is free."""
+        cluster = self.free_index
+        counts = self.blocks.get(cluster // self.per_block)
+        if counts is None or counts[cluster % self.per_block] or not cluster:
+            return self.allocate(1)
+        counts[cluster % self.per_block] = 1
+        self.dirty.add(cluster // self.per_block)
+        self.free_index = cluster + 1
+        return cluster
+
     def allocate_bytes(self, length: int) -> int:
         """Room for a compressed stream of `length` bytes; streams follow each other without gaps."""
         size = self.cluster_size

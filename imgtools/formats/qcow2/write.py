@@ -45,6 +45,7 @@ class Writer:
         self.refcounts.on_metadata = lambda first, count: self.metadata.add(first, count, "refcount block")
         self.mapping.relieve = self.write_back
         self.streams = StreamLocator(self.bits)
+        self.not_offset = node.not_offset
         self.failed = False
         unknown = self.header.autoclear & ~head.RAW_DATA_FILE
         if unknown and not node.context.checking:
@@ -54,15 +55,28 @@ class Writer:
     # Guest writes.
 
     def write_small(self, offset: int, data: Buffer) -> None:
-        """A write within one cluster."""
+        """A write within one cluster: the two usual cases without the generality of `write`, which does the rest."""
         with self.lock:
             index = offset >> self.mapping.span_bits
             table = self.mapping.tables.get(index)
-            if table is not None:
-                entry = table[(offset >> self.bits) & (self.mapping.entries - 1)]
-                if entry >> 62 == 2 and not entry & ZERO_FLAG and not self.failed:
-                    host = self.mapping.check_entry(entry, offset)
-                    if host and (host >> self.bits) not in self.metadata.names:
+            if table is not None and not self.failed and self.mapping.l1[index] & COPIED:
+                position = (offset >> self.bits) & (self.mapping.entries - 1)
+                entry = table[position]
+                if not entry and self.node.backing is None:
+                    cluster = self.refcounts.allocate_one()
+                    if cluster in self.metadata.names:
+                        self._refuse_overlap(cluster, 1)
+                    host, within = cluster << self.bits, offset & (self.size - 1)
+                    if host >= self.storage.size:  # what was never written reads as zeroes
+                        self.storage.write(host + within, data)
+                    else:
+                        self._fill_new(offset - within, host, within, memoryview(data).cast("B"), 1)
+                    table[position] = host | COPIED
+                    self.mapping.dirty.add(index)
+                    return
+                if entry & self.not_offset == COPIED and entry != COPIED:
+                    host = entry - COPIED
+                    if (host >> self.bits) not in self.metadata.names:
                         self.storage.write(host + (offset & (self.size - 1)), data)
                         return
             self.write(offset, memoryview(data).cast("B"))
