@@ -46,9 +46,7 @@ FLAGS = {
     ZERO: '"present": true, "zero": true, "data": false',
     HOLE: '"present": false, "zero": true, "data": false',
 }
-PLAIN = {kind: '{ "start": %d, "length": %d, "depth": %d, ' + flags + "}" for kind, flags in FLAGS.items()}
-PLACED = {kind: text[:-1] + ', "offset": %d}' for kind, text in PLAIN.items()}
-NOTHING = '[{ "start": %d, "length": 0, "depth": 0, "present": false, "zero": false, "data": false}]'
+NOTHING = '[{ "start": %d, "length": 0, "depth": 0, "present": false, "zero": false, "data": false}]\n'
 
 
 def run(arguments: Any) -> int:
@@ -86,13 +84,15 @@ def write_json(extents: Iterable[Extent], start: int) -> None:
     write, lines, opening = sys.stdout.write, [], "["
     for position, length, kind, depth, _, offset in extents:
         if offset is None:
-            lines.append(PLAIN[kind] % (position, length, depth))
+            lines.append(f'{{ "start": {position}, "length": {length}, "depth": {depth}, {FLAGS[kind]}}}')
         else:
-            lines.append(PLACED[kind] % (position, length, depth, offset))
+            lines.append(
+                f'{{ "start": {position}, "length": {length}, "depth": {depth}, {FLAGS[kind]}, "offset": {offset}}}'
+            )
         if len(lines) == LINES:
             write(opening + ",\n".join(lines))
             lines, opening = [], ",\n"
     if lines:
         write(opening + ",\n".join(lines) + "]\n")
     else:
-        write(NOTHING % start + "\n" if opening == "[" else "]\n")
+        write(NOTHING % start if opening == "[" else "]\n")

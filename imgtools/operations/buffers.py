@@ -10,7 +10,7 @@ SLACK = 4080
 
 SECTOR = 512
 
-_zeroes = bytes(SIZE)
+ZEROES = memoryview(bytes(SIZE))
 
 
 class PageBuffer:
@@ -25,10 +25,6 @@ class PageBuffer:
         # bytearray.startswith compares memory; == on memoryviews goes byte by byte.
         return self._memory.startswith(other, SLACK)
 
-    def is_zero(self, length: int) -> bool:
-        """Whether the first `length` bytes are zero."""
-        return self._memory.startswith(memoryview(_zeroes)[:length], SLACK)
-
     def first_difference(self, other: memoryview) -> int:
         """The first sector in which the buffer differs from `other`, as an offset; they do differ."""
         return next(
@@ -36,7 +32,3 @@ class PageBuffer:
             for offset in range(0, len(other), SECTOR)
             if not self._memory.startswith(other[offset : offset + SECTOR], SLACK + offset)
         )
-
-    def first_nonzero(self, length: int) -> int:
-        """The first sector that is not zero, as an offset; there is one."""
-        return self.first_difference(memoryview(_zeroes)[:length])

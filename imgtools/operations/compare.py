@@ -6,9 +6,11 @@ from the other alone.
 
 from __future__ import annotations
 
+from threading import Lock, Thread
+
 from imgtools.block.extent import COMPRESSED, DATA, HOLE, ZERO
 from imgtools.errors import ImageError, InputOutput
-from imgtools.operations.buffers import SIZE, PageBuffer
+from imgtools.operations.buffers import SIZE, ZEROES, PageBuffer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,69 +49,106 @@ def compare(
     return _Run(first, second, strict, progress or (lambda done, total: None)).run()
 
 
+class _Piece:
+    """A part of the disks to be read and compared; None stands for a side that reads as zeroes."""
+
+    def __init__(self, offset: int, length: int, first: Node | None, second: Node | None) -> None:
+        self.offset = offset
+        self.length = length
+        self.first = first
+        self.second = second
+
+    def compare(self, buffers: tuple[PageBuffer, PageBuffer]) -> int | None:
+        """Where the sides first differ, or None."""
+        one, other = self.first or self.second, self.second if self.first else None
+        assert one is not None
+        read(one, self.offset, buffers[0].view[: self.length])
+        expected = buffers[1].view[: self.length] if other else ZEROES[: self.length]
+        if other:
+            read(other, self.offset, expected)
+        if buffers[0].starts_with(expected):
+            return None
+        return self.offset + buffers[0].first_difference(expected)
+
+
 class _Run:
+    """One comparison. Two threads take pieces in turn; what is found lowest on the disk counts."""
+
     def __init__(self, first: Node, second: Node, strict: bool, progress: Callable[[int, int], None]) -> None:
         self.first, self.second = first, second
         self.strict = strict
         self.progress = progress
-        self.total = max(first.size, second.size)
-        self.result = Comparison()
-        self.buffers = PageBuffer(), PageBuffer()
+        self.shared, self.total = sorted((first.size, second.size))
+        self.lock = Lock()
+        self.pieces = self._pieces()
+        self.compared = 0
+        """How far the progress has been told."""
+        self.found: tuple[int, str] | None = None
+        self.failure: tuple[int, BaseException] | None = None
 
     def run(self) -> Comparison:
-        result, shared = self.result, min(self.first.size, self.second.size)
+        result = Comparison()
         self.progress(0, self.total)
-        if self.strict and self.first.size != self.second.size:
+        if self.strict and self.shared != self.total:
             result.difference = "size"
             return result
-        for start, end, mine, theirs in pairs(self.first, self.second, shared):
-            kind, other = mine.kind, theirs.kind
-            if self.strict and status(mine) != status(theirs):
-                result.difference, result.offset = "status", start
-            elif kind not in EMPTY and other not in EMPTY:
-                self._compare_data(start, end)
-            elif kind not in EMPTY or other not in EMPTY:
-                self._expect_zeroes(self.second if kind in EMPTY else self.first, start, end)
-            if result.difference:
-                return result
-            self.progress(end, self.total)
-        if shared != self.total:
-            result.sizes_differ = True
-            self._compare_rest(self.first if self.first.size > shared else self.second, shared)
+        helper = Thread(target=self._work, daemon=True)
+        helper.start()
+        self._work()
+        helper.join()
+        if self.failure and (self.found is None or self.failure[0] < self.found[0]):
+            raise self.failure[1]
+        if self.found is None:
+            self._advance(self.total)
+        else:
+            result.offset, result.difference = self.found
+        result.sizes_differ = self.shared != self.total and (self.found is None or self.found[0] >= self.shared)
         return result
 
-    def _compare_rest(self, longer: Node, shared: int) -> None:
-        for extent in extents_of(longer, shared, longer.size):
-            end = extent.start + extent.length
-            if extent.kind not in EMPTY:
-                self._expect_zeroes(longer, extent.start, end)
-                if self.result.difference:
+    def _work(self) -> None:
+        buffers = PageBuffer(), PageBuffer()
+        position = 0
+        try:
+            while True:
+                with self.lock:
+                    piece = next(self.pieces, None) if not (self.found or self.failure) else None
+                if piece is None:
                     return
-            self.progress(end, self.total)
+                position = piece.offset
+                difference = piece.compare(buffers)
+                with self.lock:
+                    if difference is None:
+                        self._advance(position + piece.length)
+                    elif self.found is None or difference < self.found[0]:
+                        self.found = difference, "content"
+        except BaseException as error:  # Ctrl-C among them, which arrives in the main thread
+            with self.lock:
+                if self.failure is None or position < self.failure[0]:
+                    self.failure = position, error
 
-    def _compare_data(self, start: int, end: int) -> None:
-        mine, other = self.buffers
-        for offset in range(start, end, SIZE):
-            length = min(SIZE, end - offset)
-            read(self.first, offset, mine.view[:length])
-            theirs = other.view[:length]
-            read(self.second, offset, theirs)
-            if not mine.starts_with(theirs):
-                self._differ(offset + mine.first_difference(theirs))
+    def _advance(self, position: int) -> None:
+        if position > self.compared:
+            self.compared = position
+            self.progress(position, self.total)
+
+    def _pieces(self) -> Iterator[_Piece]:
+        """What has to be read, in order. Stops where the maps alone show a difference."""
+        for start, end, mine, theirs in pairs(self.first, self.second, self.shared):
+            if self.strict and status(mine) != status(theirs):
+                self.found = start, "status"
                 return
-            self.progress(offset + length, self.total)
+            first = None if mine.kind in EMPTY else self.first
+            second = None if theirs.kind in EMPTY else self.second
+            yield from self._cut(start, end, first, second)
+        longer = self.first if self.first.size > self.shared else self.second
+        for extent in extents_of(longer, self.shared, self.total):
+            data = None if extent.kind in EMPTY else longer
+            yield from self._cut(extent.start, extent.start + extent.length, data, None)
 
-    def _expect_zeroes(self, node: Node, start: int, end: int) -> None:
-        buffer = self.buffers[0]
-        for offset in range(start, end, SIZE):
-            length = min(SIZE, end - offset)
-            read(node, offset, buffer.view[:length])
-            if not buffer.is_zero(length):
-                self._differ(offset + buffer.first_nonzero(length))
-                return
-
-    def _differ(self, offset: int) -> None:
-        self.result.difference, self.result.offset = "content", offset
+    def _cut(self, start: int, end: int, first: Node | None, second: Node | None) -> Iterator[_Piece]:
+        if first or second:
+            for offset in range(start, end, SIZE):
+                yield _Piece(offset, min(SIZE, end - offset), first, second)
 
 
 def status(extent: Extent) -> tuple[str, bool]:
