@@ -1,6 +1,6 @@
 """Access to guest memory by linear address, as instructions make it.
 
-`read_u8` to `write_u64` are inlined into their callers: the TLB lookup and, when it hits, one host load or store.
+`read_u8` to `write_u128` are inlined into their callers: the TLB lookup and, when it hits, one host load or store.
 Everything else (a miss, a device, a page border, a watchpoint, a page that holds translated code) takes the slow
 way, which may end in a fault: then `mmu.fault` says which, nothing was written, and a read gives 0.
 
@@ -10,9 +10,9 @@ can be restarted (Intel SDM Vol. 3, 6.6).  Addresses have to be within `mmu.line
 
 from __future__ import annotations
 
-from emulator.native import Ptr, function, likely, u8, u16, u32, u64
+from emulator.native import Array, Ptr, addressof, function, likely, u8, u16, u32, u64, u128
 
-from .physical import physical_read, physical_write
+from .physical import host_read, host_write, physical_read, physical_write
 from .structs import EXECUTE, PAGE_MASK, PAGE_SIZE, READ, WATCH_WRITE, WATCHES, WRITE, Mmu, TlbEntry
 from .tlb import attach, lookup, translate
 
@@ -120,14 +120,65 @@ def write_slow(mmu: Ptr[Mmu], mode: u32, address: u64, size: u32, value: u64) ->
 
 
 @function
-def can_write(mmu: Ptr[Mmu], mode: u32, address: u64, size: u32) -> bool:
-    """Would a write of up to a page succeed?  For instructions that read first or write more than once."""
-    if lookup(mmu, WRITE, mode, address, size):
+def can_access(mmu: Ptr[Mmu], access: u32, mode: u32, address: u64, size: u32) -> bool:
+    """Would an access to up to a page succeed?  For instructions that read first, or access more than once."""
+    if lookup(mmu, access, mode, address, size):
         return True
-    if not translate(mmu, WRITE, mode, address):
+    if not translate(mmu, access, mode, address):
         return False
     inside = bytes_in_page(address)
-    return size <= inside or bool(translate(mmu, WRITE, mode, address + inside & mmu.linear_mask))
+    return size <= inside or bool(translate(mmu, access, mode, address + inside & mmu.linear_mask))
+
+
+@function
+def read_block(mmu: Ptr[Mmu], mode: u32, address: u64, out: Ptr[u8], size: u32) -> bool:
+    """Up to a page, to host memory; false is a fault."""
+    if not can_access(mmu, READ, mode, address, size):
+        return False
+    for done in range(0, size, 8):
+        chunk = min(size - done, 8)
+        host_write(out + done, chunk, read_slow(mmu, READ, mode, address + done & mmu.linear_mask, chunk))
+    return True
+
+
+@function
+def write_block(mmu: Ptr[Mmu], mode: u32, address: u64, data: Ptr[u8], size: u32) -> bool:
+    """Up to a page, from host memory; false is a fault, and nothing was written."""
+    if not can_access(mmu, WRITE, mode, address, size):
+        return False
+    for done in range(0, size, 8):
+        chunk = min(size - done, 8)
+        write_slow(mmu, mode, address + done & mmu.linear_mask, chunk, host_read(data + done, chunk))
+    return True
+
+
+@function(inline="always")
+def read_u128(mmu: Ptr[Mmu], mode: u32, address: u64) -> u128:
+    host = lookup(mmu, READ, mode, address, 16)
+    return Ptr[u128](host)[0] if likely(host) else read_slow_u128(mmu, mode, address)
+
+
+@function(inline="always")
+def write_u128(mmu: Ptr[Mmu], mode: u32, address: u64, value: u128) -> None:
+    host = lookup(mmu, WRITE, mode, address, 16)
+    if likely(host):
+        Ptr[u128](host)[0] = value
+    else:
+        write_slow_u128(mmu, mode, address, value)
+
+
+@function(inline="never")
+def read_slow_u128(mmu: Ptr[Mmu], mode: u32, address: u64) -> u128:
+    value = Array[u128, 1]()
+    read_block(mmu, mode, address, Ptr[u8](addressof(value[0])), 16)
+    return value[0]
+
+
+@function(inline="never")
+def write_slow_u128(mmu: Ptr[Mmu], mode: u32, address: u64, value: u128) -> None:
+    data = Array[u128, 1]()
+    data[0] = value
+    write_block(mmu, mode, address, Ptr[u8](addressof(data[0])), 16)
 
 
 @function

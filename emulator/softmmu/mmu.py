@@ -10,7 +10,7 @@ from emulator.native import Unit
 
 from . import access, physical, tlb, walk
 from .space import AddressSpace, Region
-from .structs import CODE, DIRTY, PAGE_SIZE, WATCHES, Mmu
+from .structs import DIRTY, WATCHES, Mmu
 
 PHYSICAL_BITS = 40
 """MAXPHYADDR, as CPUID announces it."""
@@ -20,7 +20,11 @@ UNIT = Unit(
     [
         access.read_slow,
         access.write_slow,
-        access.can_write,
+        access.can_access,
+        access.read_block,
+        access.write_block,
+        access.read_slow_u128,
+        access.write_slow_u128,
         physical.physical_read,
         physical.physical_write,
         tlb.translate,
@@ -29,11 +33,14 @@ UNIT = Unit(
         tlb.flush_page,
         tlb.flush_writes,
         tlb.flush_writes_to,
+        tlb.mark_code,
+        tlb.unmark_code,
         walk.walk,
         walk.load_pdptes,
     ],
 )
 
+ON_CODE_WRITE: Any = Mmu.fields["on_code_write"]
 CodeWritten = Callable[[int, int], None]
 
 
@@ -51,9 +58,10 @@ class SoftMmu:
         self.state.linear_mask = (1 << 32) - 1
         self.state.physical_mask = (1 << 64) - 1
         self.state.reserved_bits = (1 << 52) - (1 << PHYSICAL_BITS)
-        self._callbacks: list[Any] = []
+        self._callback: Any = None
         self.on_code_write(lambda address, size: None)
         space.listeners.append(self.memory_changed)
+        space.code_listeners.append(self.code_written)
         self.memory_changed()
 
     def memory_changed(self) -> None:
@@ -73,10 +81,16 @@ class SoftMmu:
         self.flush()
 
     def on_code_write(self, function: CodeWritten) -> None:
-        """Call `function(physical address, size)` after a write to a page that holds translated code."""
-        callback = Mmu.fields["on_code_write"](lambda _, address, size: function(address, size))
-        self._callbacks = [callback]
-        self.state.on_code_write = ctypes.cast(callback, ctypes.c_void_p).value
+        """Call `function(physical address, size)` after a write to a page that holds translated code.
+
+        A compiled function is set directly: `state.on_code_write = library.address(...)`.
+        """
+        self._callback = ON_CODE_WRITE(lambda _, address, size: function(address, size))
+        self.state.on_code_write = ctypes.cast(self._callback, ctypes.c_void_p).value
+
+    def code_written(self, address: int, size: int) -> None:
+        """A device wrote to a page that holds translated code."""
+        ON_CODE_WRITE.prototype(self.state.on_code_write)(self.state.cpu, address, size)
 
     def watch(self, index: int, address: int, length: int, kind: int) -> None:
         """Set a data breakpoint, or with `length` 0 remove it."""
@@ -86,22 +100,6 @@ class SoftMmu:
         self.flush()
 
     # -- pages ----------------------------------------------------------------------------------------------
-
-    def mark_code(self, address: int) -> None:
-        """The page of a physical address holds translated code from now on: writes to it are reported."""
-        region, page = self._page(address)
-        region.flags[page] |= CODE
-        self.code.flush_writes_to(self.address, address)
-
-    def unmark_code(self, address: int) -> None:
-        region, page = self._page(address)
-        region.flags[page] &= ~CODE
-
-    def _page(self, address: int) -> tuple[Region, int]:
-        for first, last, region in self.space.flatten():
-            if first <= address <= last and region.flags is not None:
-                return region, (address - region.first) // PAGE_SIZE
-        raise ValueError(f"there is no RAM at {address:#x}")
 
     def take_dirty(self, region: Region) -> list[int]:
         """The pages of a RAM region that were written since the last call, by number."""

@@ -55,7 +55,8 @@ class AddressSpace:
 
     def __init__(self) -> None:
         self.regions: list[Region] = []
-        self.listeners: list[Callable[[], None]] = []
+        self.listeners: list[Callable[[], None]] = []  # called when the flat view changes
+        self.code_listeners: list[Callable[[int, int], None]] = []  # when `write` hits translated code
         self.failure: BaseException | None = None  # raised by a device's function; see `check`
         self.ranges: Any = (Range.ctype * 1)()
         self.count = 0
@@ -155,19 +156,21 @@ class AddressSpace:
                 data[low - address : high - address] = region.memory[low - region.first : high - region.first]
         return bytes(data)
 
-    def write(self, address: int, data: bytes) -> list[int]:
-        """Write to RAM as a device does; the pages become dirty.  The answer is the written pages that hold code."""
-        code: list[int] = []
+    def write(self, address: int, data: bytes) -> None:
+        """Write to RAM as a device does: the pages become dirty, and who translated code in them is told."""
         for first, last, region in self.flatten():
             low, high = max(first, address), min(last + 1, address + len(data))
             if low >= high or region.kind != RAM or region.memory is None:
                 continue
             region.memory[low - region.first : high - region.first] = data[low - address : high - address]
-            for page in range((low - region.first) // PAGE_SIZE, (high - 1 - region.first) // PAGE_SIZE + 1):
+            pages = range((low - region.first) // PAGE_SIZE, (high - 1 - region.first) // PAGE_SIZE + 1)
+            holds_code = False
+            for page in pages:
+                holds_code |= bool(region.flags[page] & CODE)
                 region.flags[page] |= DIRTY
-                if region.flags[page] & CODE:
-                    code.append(region.first + page * PAGE_SIZE)
-        return code
+            if holds_code:
+                for listener in self.code_listeners:
+                    listener(low, high - low)
 
 
 def _check_pages(first: int, size: int) -> None:

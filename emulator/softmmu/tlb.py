@@ -7,15 +7,17 @@ all but global pages, which Intel SDM Vol. 3, 4.10.4.1 requires or allows in eve
 
 from __future__ import annotations
 
-from emulator.native import Ptr, function, likely, u32, u64
+from emulator.native import Ptr, function, likely, u8, u32, u64
 
-from .physical import direct_page
+from .physical import direct_page, find_range, page_flags
 from .structs import (
+    CODE,
     GLOBAL,
     MODES,
     PAGE_MASK,
     PAGE_SHIFT,
     PAGE_SIZE,
+    RAM,
     TLB_ENTRIES,
     TLB_SLOTS,
     VALID,
@@ -138,3 +140,24 @@ def flush_writes_to(mmu: Ptr[Mmu], physical: u64) -> None:
     for i in range(WRITE * MODES * TLB_SLOTS, (WRITE + 1) * MODES * TLB_SLOTS):
         if mmu.tlb[i].physical & PAGE_MASK == physical & PAGE_MASK:
             drop(mmu, i)
+
+
+@function
+def mark_code(mmu: Ptr[Mmu], physical: u64) -> bool:
+    """The page of a physical address holds translated code from now on; false if it is not RAM, which cannot change."""
+    found = find_range(mmu, physical)
+    if not found or found.kind != RAM:
+        return False
+    flags = page_flags(found, physical)
+    if not flags[0] & CODE:
+        flags[0] |= CODE
+        flush_writes_to(mmu, physical)
+    return True
+
+
+@function
+def unmark_code(mmu: Ptr[Mmu], physical: u64) -> None:
+    """It no longer does; the next write to it opens the direct way again."""
+    found = find_range(mmu, physical)
+    if found and found.kind == RAM:
+        page_flags(found, physical)[0] &= ~u8(CODE)

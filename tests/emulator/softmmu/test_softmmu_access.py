@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 
 import page_walker
@@ -9,11 +10,11 @@ import pytest
 from test_softmmu_walk import MODES, PAE, PG, PGE, SMAP, SMEP, WP, World, random_address, random_entry
 from test_softmmu_walk import random_registers as registers
 
-from emulator.native import Unit
+from emulator.native import Ptr, Unit, function, u64
 from emulator.softmmu import access
 from emulator.softmmu.mmu import UNIT
 from emulator.softmmu.structs import MODES as MODE_COUNT
-from emulator.softmmu.structs import NO_FAULT, NOT_CANONICAL, TLB_ENTRIES, TLB_SLOTS, VALID, WRITE
+from emulator.softmmu.structs import NO_FAULT, NOT_CANONICAL, READ, TLB_ENTRIES, TLB_SLOTS, VALID, WRITE, Mmu
 
 SIZES = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
 FUNCTIONS = [getattr(access, f"{verb}_{kind}") for verb in ("read", "write") for kind in SIZES.values()]
@@ -230,15 +231,58 @@ def test_nothing_is_written_when_the_second_page_faults(mapped):
     assert mapped.access("read", 0x5FFC, "user", 8) == 0x1122334455667788
 
 
-def test_can_write(mapped):
-    can = lambda address, size: bool(mapped.mmu.code.can_write(mapped.mmu.address, 0, address, size))  # noqa: E731
+def test_can_access(mapped):
+    can = lambda access, address, size: bool(mapped.mmu.code.can_access(mapped.mmu.address, access, 0, address, size))  # noqa: E731
     mapped.map(5, 0x10007)
     mapped.map(6, 0x12005)
-    assert can(0x5000, 8)
-    assert can(0x5FF8, 8)
-    assert not can(0x5FF9, 8)
+    assert can(WRITE, 0x5000, 8)
+    assert can(WRITE, 0x5FF8, 8)
+    assert can(READ, 0x5FF9, 8)
+    assert not can(WRITE, 0x5FF9, 8)
     assert mapped.mmu.state.fault_address == 0x6000
-    assert not can(0x6000, 1)
+    assert not can(WRITE, 0x6000, 1)
+
+
+def test_blocks(mapped):
+    mapped.map(5, 0x10007)
+    mapped.map(6, 0x12007)
+    data, out = bytes(range(1, 104)), (ctypes.c_uint8 * 104)()
+    for address in (0x5000, 0x5FC7, 0x5FFF):
+        assert mapped.mmu.code.write_block(mapped.mmu.address, 0, address, (ctypes.c_uint8 * 103)(*data), 103)
+        assert mapped.mmu.code.read_block(mapped.mmu.address, 0, address, out, 103)
+        assert bytes(out) == data + b"\0"
+    assert mapped.space.read(0x12000, 102) == data[1:]
+    assert mapped.space.read(0x12066, 1) == b"\0"
+    mapped.map(6, 0x12005)
+    mapped.mmu.flush()
+    assert not mapped.mmu.code.write_block(mapped.mmu.address, 0, 0x5FC7, out, 103)
+    assert mapped.space.read(0x12000, 102) == data[1:]
+    assert mapped.space.read(0x10FC7, 3) == data[:3]
+
+
+@function(symbol="test.copy_128")
+def copy_128(mmu: Ptr[Mmu], source: u64, target: u64) -> u64:
+    value = access.read_u128(mmu, 0, source)
+    access.write_u128(mmu, 0, target, value << 4)
+    return u64(access.read_u128(mmu, 0, target) >> 64)
+
+
+WIDE = Unit("softmmu-wide", [copy_128], uses=[UNIT])
+
+
+def test_128_bits(mapped):
+    mapped.map(5, 0x10007)
+    mapped.map(6, 0x12007)
+    copy = WIDE.load().copy_128 if mapped.native else copy_128
+    value = 0x0123_4567_89AB_CDEF_1122_3344_5566_7788
+    for place in (0x5010, 0x5FF9):
+        mapped.access("write", place, "user", 8, value & (1 << 64) - 1)
+        mapped.access("write", place + 8, "user", 8, value >> 64)
+        for target in (0x5100, 0x5FF1):
+            assert copy(mapped.mmu.address, place, target) == (value << 4 & (1 << 128) - 1) >> 64
+    assert mapped.mmu.state.fault == NO_FAULT
+    assert copy(mapped.mmu.address, 0x6FF8, 0x5000) == 0
+    assert mapped.mmu.state.fault_address == 0x7000
 
 
 def test_the_last_address_wraps_to_the_first(mapped):
@@ -265,7 +309,7 @@ def test_dirty_pages(mapped):
         mapped.access("write", 0x5123, "user", 4, 7)
         assert 0x10 in mapped.mmu.take_dirty(mapped.ram)
     assert mapped.mmu.take_dirty(mapped.ram) == []
-    assert mapped.mmu.code.can_write(mapped.mmu.address, 0, 0x5000, 4)  # opens the page without writing
+    assert mapped.mmu.code.can_access(mapped.mmu.address, WRITE, 0, 0x5000, 4)  # opens the page without writing
     mapped.access("write", 0x5123, "user", 4, 7)
     assert mapped.mmu.take_dirty(mapped.ram) == [0x10]
 
@@ -279,7 +323,7 @@ def test_writes_to_translated_code_are_reported(mapped):
     for page in (0x5000, 0x6000, 0x7000):
         mapped.access("write", page, "user", 4, 1)
     assert seen == []
-    mapped.mmu.mark_code(0x10ABC)
+    assert mapped.mmu.code.mark_code(mapped.mmu.address, 0x10ABC)
     mapped.access("write", 0x5010, "user", 4, 2)
     mapped.access("write", 0x5014, "user", 2, 2)
     mapped.access("write", 0x6020, "user", 8, 3)
@@ -287,14 +331,15 @@ def test_writes_to_translated_code_are_reported(mapped):
     mapped.access("read", 0x5000, "user", 4)
     mapped.access("write", 0x6FFE, "user", 4, 4)
     assert seen == [(0x10010, 4), (0x10014, 2), (0x10020, 8), (0x10FFE, 2)]
-    assert mapped.space.write(0x10F00, b"x") == [0x10000]
-    mapped.mmu.unmark_code(0x10000)
+    mapped.space.write(0xFFF0, bytes(0x20))
+    mapped.space.write(0x11000, b"x")
+    assert seen[4:] == [(0xFFF0, 0x20)]
+    mapped.mmu.code.unmark_code(mapped.mmu.address, 0x10000)
     mapped.access("write", 0x5010, "user", 4, 5)
     mapped.access("write", 0x5010, "user", 4, 6)
-    assert len(seen) == 4
+    assert len(seen) == 5
     assert mapped.mmu.state.tlb[WRITE * 3 * TLB_SLOTS + 5].tag == 0x5000  # direct again
-    with pytest.raises(ValueError, match="no RAM at 0x99999000"):
-        mapped.mmu.mark_code(0x99999000)
+    assert not mapped.mmu.code.mark_code(mapped.mmu.address, 0x9999_9000)
 
 
 def test_watchpoints(mapped):
