@@ -87,7 +87,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy_pictures(line: str, pictures: Path, directory: Path) -> Path:
     """A directory with those of the images that a command line names, and what they stand on."""
     directory.mkdir()
-    named = [path for path in pictures.iterdir() if path.name in line or path.name == "base.qcow2" and "top" in line]
+    named = [path for path in pictures.iterdir() if path.name in line or (path.name == "base.qcow2" and "top" in line)]
     if named:
         subprocess.run(["cp", "-a", "--sparse=always", *named, directory], check=True)
     return directory

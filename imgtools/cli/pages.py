@@ -1,0 +1,45 @@
+"""Write the option tables of the documentation from the verbs' declarations.
+
+    python -m imgtools.cli.pages DIRECTORY
+
+Each page DIRECTORY/VERB.md has a line `<!-- options -->`, a table, and a line `<!-- end of options -->`; the
+table is replaced.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from imgtools.cli.program import OWN_VERBS, VERBS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from imgtools.cli.getopt import Command
+
+BEGIN, END = "<!-- options -->\n", "<!-- end of options -->\n"
+
+
+def options_table(command: Command) -> str:
+    """The options of a verb as a Markdown table."""
+    rows = ["| option | |", "|---|---|"]
+    rows += [f"| `{option.usage()}` | {option.help.replace('|', '&#124;')} |" for option in command.offered(True)]
+    return "\n".join(rows) + "\n"
+
+
+def with_table(page: str, command: Command) -> str:
+    """The text of a page with its table brought up to date."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + options_table(command) + END + after
+
+
+def main() -> None:
+    for verb, module in (VERBS | OWN_VERBS).items():
+        page = Path(sys.argv[1], f"{verb}.md")
+        page.write_text(with_table(page.read_text(), import_module(module).COMMAND))
+
+
+if __name__ == "__main__":
+    main()
