@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +24,7 @@ from .structs import CODE, DIRTY, MMIO, PAGE_SIZE, RAM, ROM, Range
 ReadMmio = Callable[[int, int], int]
 WriteMmio = Callable[[int, int, int], None]
 ADDRESS_LIMIT = 1 << 52  # physical addresses of the architecture
+RETIRED = 16  # views and regions that are kept after their time
 
 
 @dataclass(eq=False)
@@ -40,14 +42,18 @@ class Region:
     read: Any = None
     write: Any = None
 
+    def __post_init__(self) -> None:
+        # While this exists, the memory cannot be closed or moved under the TLBs that point into it.
+        self._anchor = None if self.memory is None else ctypes.c_char.from_buffer(self.memory)
+
     @property
     def last(self) -> int:
         return self.first + self.size - 1
 
     @property
     def host(self) -> int:
-        assert self.memory is not None
-        return ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        assert self._anchor is not None
+        return ctypes.addressof(self._anchor)
 
 
 class AddressSpace:
@@ -60,6 +66,8 @@ class AddressSpace:
         self.failure: BaseException | None = None  # raised by a device's function; see `check`
         self.ranges: Any = (Range.ctype * 1)()
         self.count = 0
+        # A device may remove itself while its function runs, called from compiled code that looked in the old view.
+        self._retired: deque[Any] = deque(maxlen=RETIRED)
 
     def add_ram(self, first: int, size: int, *, priority: int = 0, name: str = "ram") -> Region:
         """Zeroed memory; place and size in whole pages."""
@@ -106,6 +114,7 @@ class AddressSpace:
 
     def remove(self, region: Region) -> None:
         self.regions.remove(region)
+        self._retired.append(region)
         self._changed()
 
     def check(self) -> None:
@@ -140,6 +149,7 @@ class AddressSpace:
 
     def _changed(self) -> None:
         pieces = list(self.flatten())
+        self._retired.append(self.ranges)
         self.ranges = (Range.ctype * max(1, len(pieces)))(*(_range(*piece) for piece in pieces))
         self.count = len(pieces)
         for listener in self.listeners:

@@ -160,3 +160,27 @@ def test_writes_of_devices_make_pages_dirty(space):
     assert mmu.take_dirty(ram) == [1, 2, 3]
     space.write(0xFFF0, b"x" * 16)  # the last bytes before it
     assert mmu.take_dirty(ram) == []
+
+
+def test_a_device_may_move_itself(space):
+    places = [0x1000 * n for n in range(1, 9)]
+    log = []
+
+    def moving(offset, size, value):
+        log.append((offset, value))
+        space.remove(regions.pop())
+        regions.append(space.add_mmio(places[len(log)], 16, lambda *_: 0, moving))
+
+    regions = [space.add_mmio(places[0], 16, lambda *_: 0, moving)]
+    mmu = SoftMmu(space)
+    for n in range(6):
+        mmu.code.write_slow(mmu.address, 1, places[n] + 4, 8, n)
+        mmu.code.write_slow(mmu.address, 1, places[n] + 4, 8, 99)  # nobody is there any more
+    assert log == [(4, n) for n in range(6)]
+    space.check()
+
+
+def test_ram_stays_where_it_is(space):
+    ram = space.add_ram(0, 0x1000)
+    with pytest.raises(BufferError):
+        ram.memory.close()
