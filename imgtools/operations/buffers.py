@@ -17,18 +17,19 @@ class PageBuffer:
     """SIZE bytes on page boundaries; `view` is what to read into."""
 
     def __init__(self) -> None:
-        self._memory = bytearray(SLACK + SIZE)
-        self.view = memoryview(self._memory)[SLACK:]
+        self.memory = bytearray(SLACK + SIZE)
+        """The bytes with SLACK others in front of them, for searches that a view does not offer."""
+        self.view = memoryview(self.memory)[SLACK:]
 
     def starts_with(self, other: memoryview) -> bool:
         """Whether the buffer begins with `other`."""
         # bytearray.startswith compares memory; == on memoryviews goes byte by byte.
-        return self._memory.startswith(other, SLACK)
+        return self.memory.startswith(other, SLACK)
 
     def first_difference(self, other: memoryview) -> int:
         """The first sector in which the buffer differs from `other`, as an offset; they do differ."""
         return next(
             offset
             for offset in range(0, len(other), SECTOR)
-            if not self._memory.startswith(other[offset : offset + SECTOR], SLACK + offset)
+            if not self.memory.startswith(other[offset : offset + SECTOR], SLACK + offset)
         )

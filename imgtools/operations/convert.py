@@ -15,6 +15,7 @@ from imgtools.align import round_down, round_up
 from imgtools.block.extent import COMPRESSED, DATA
 from imgtools.block.format import Compressing
 from imgtools.errors import BadOption, ImageError, InputOutput
+from imgtools.operations.buffers import SIZE, SLACK, PageBuffer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
 
     from imgtools.block.node import Node
 
-CHUNK = 2 << 20
+CHUNK = SIZE
 """Bytes that a thread reads at a time: large enough that a chunk's Python is cheap beside its copying."""
 PAGE = 4096
-HEADER_OF_BYTEARRAY = 16
-"""How far behind a page border CPython lets the content of a large bytearray begin."""
 SECTOR = 512
 
 if TYPE_CHECKING:
@@ -48,18 +47,6 @@ else:
     from collections import namedtuple
 
     Piece = namedtuple("Piece", "source start length base is_data storage offset")
-
-
-class Aligned:
-    """A buffer whose bytes begin at a page border: the kernel copies into it several times faster.
-
-    `view` is the buffer; `find` below tells zeroes in it by their distance from `base`.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.memory = bytearray(size + 2 * PAGE)
-        self.base = PAGE - HEADER_OF_BYTEARRAY
-        self.view = memoryview(self.memory)[self.base : self.base + size]
 
 
 def convert(
@@ -218,7 +205,7 @@ class _Job:
                 start = max(start, run.covered)
                 if not self.skip_zeroes and start < end:
                     yield from run.take()
-                    yield Piece(source, start, end - start, base + start, False, None, 0)
+                    yield Piece(source, start, end - start, base, False, None, 0)
                 continue
             first = max(run.covered, round_down(base + start, unit) - base)
             last = min(source.size, round_up(base + end, unit) - base)
@@ -231,7 +218,7 @@ class _Job:
     # What a thread does.
 
     def _work(self, numbered: Iterator[tuple[int, Piece]]) -> None:
-        buffer = Aligned(CHUNK)
+        buffer = PageBuffer()
         compressor = None
         if isinstance(self.compressing, Compressing):
             compressor = self.compressing.compressor(self.level)
@@ -249,7 +236,7 @@ class _Job:
         self,
         number: int,
         piece: Piece,
-        buffer: Aligned,
+        buffer: PageBuffer,
         compressor: Callable[[memoryview], bytes | None] | None,
     ) -> None:
         if not piece.is_data:
@@ -286,12 +273,12 @@ class _Job:
         elif not self.skip_zeroes:
             self.target.zero(offset, len(data))
 
-    def _runs(self, buffer: Aligned, length: int) -> Iterator[tuple[int, int, bool]]:
+    def _runs(self, buffer: PageBuffer, length: int) -> Iterator[tuple[int, int, bool]]:
         """(start, end, whether all zero) over the buffer, in steps of `zero_unit`."""
         if not self.sparse_size:
             yield 0, length, False
             return
-        unit, base, zeroes = self.zero_unit, buffer.base, self.zeroes
+        unit, base, zeroes = self.zero_unit, SLACK, self.zeroes
         starts_with = buffer.memory.startswith
         whole = round_down(length, unit)
         begun, was_zero = 0, False

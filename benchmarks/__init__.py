@@ -1,0 +1,1 @@
+"""Benchmarks: each beside the peer that it is measured against, in one run."""
