@@ -36,7 +36,8 @@ def _cache() -> ObjectCache:
 def compiled(*functions: Function, uses: tuple[Unit, ...] = (), optimize: int = 1) -> Library:
     """The functions as machine code, compiled in this process because that is quicker for small ones."""
     unit = Unit("test", functions, uses=uses, optimize=optimize)
-    _cache().write(unit.key, compile_ir(unit.ir(), unit.optimize))
+    if _cache().read(unit.key) is None:
+        _cache().write(unit.key, compile_ir(unit.ir(), unit.optimize))
     return load(unit, cache=_cache())
 
 
