@@ -59,11 +59,13 @@ def build_tree() -> list[int]:
 
 def _grow(tree: list[int], rows: list[Encoding], known: dict[tuple[int, ...], int], first: int = BY_MODE) -> int:
     """The entry that tells `rows` apart, by the kinds from `first` on."""
+    if not rows:
+        return LEAF
     for kind in range(first, BY_RM + 1):
         field, outcomes = KINDS[kind]
-        children = [[row for row in rows if outcome in getattr(row, field)] for outcome in outcomes]
-        if all(child == rows for child in children):
+        if all(getattr(row, field) == outcomes for row in rows):
             continue
+        children = [[row for row in rows if outcome in getattr(row, field)] for outcome in outcomes]
         entries = tuple(_grow(tree, child, known, kind + 1) for child in children)
         if entries not in known:
             known[entries] = len(tree)
@@ -73,8 +75,6 @@ def _grow(tree: list[int], rows: list[Encoding], known: dict[tuple[int, ...], in
 
 
 def _leaf(rows: list[Encoding]) -> int:
-    if not rows:
-        return LEAF
     chosen = matching(rows)
     if len(chosen) > 1:
         raise NotationError(f"two rows for the same bytes: {chosen[0].row} / {chosen[1].row}")

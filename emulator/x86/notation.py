@@ -36,7 +36,9 @@ that is sign-extended to the operand size, `Rv/Mw` is one code for a register an
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from emulator.x86.features import BASE, FEATURES
 
@@ -49,6 +51,8 @@ ALL_FLAGS = STATUS_FLAGS + "DITNRVLK"  # + DF IF TF NT RF VM IOPL AC
 
 FIXED_REGISTERS = frozenset(("AL", "CL", "DX", "AX", "eAX", "rAX", "ES", "CS", "SS", "DS", "FS", "GS", "ST0", "XMM0"))
 MODRM_METHODS = frozenset("CDEGMNPQRSUVW")
+MEMORY_METHODS = frozenset("M")  # these operands say what the mod field must be
+REGISTER_METHODS = frozenset("RNU")
 METHODS = MODRM_METHODS | frozenset(("A", "B", "BB", "I", "J", "O", "X", "Y", "Z"))
 TYPES = frozenset(("a", "b", "bs", "d", "dq", "p", "pd", "ps", "q", "s", "sd", "ss", "v", "w", "y", "z"))
 MODES = frozenset(("i64", "o64", "d64", "f64"))
@@ -129,11 +133,18 @@ def parse_row(row: str) -> Encoding:
     columns = [column.strip() for column in row.split("|")]
     if len(columns) != 3:
         raise NotationError(f"not three columns: {row}")
-    form = _parse_form(columns[1], columns[2], row)
-    encoding = _parse_encoding(columns[0], form, row)
-    return _restrict_mode(_restrict_mod(encoding))
+    form, modes = _parse_form(columns[1], columns[2], row)
+    place = _parse_place(columns[0].split(), row)
+    place.setdefault("modrm", form.has_modrm_operand)
+    methods = {code.method for code in form.operands}
+    if "anymod" not in form.marks and methods & MEMORY_METHODS:
+        place["memory"] = (1,)
+    elif "anymod" not in form.marks and methods & REGISTER_METHODS:
+        place["memory"] = (0,)
+    return Encoding(row=row, form=form, modes=modes, **place)
 
 
+@cache
 def parse_operand(text: str) -> OperandCode:
     """An operand code such as Eb, Rv/Mw, m80fp, rAX or 1."""
     if text in FIXED_REGISTERS or text == "1":
@@ -152,14 +163,24 @@ def parse_operand(text: str) -> OperandCode:
     return OperandCode(text, match[1], match[2], match[2])
 
 
-def _parse_form(instruction: str, attributes: str, row: str) -> Form:
+def _parse_form(instruction: str, attributes: str, row: str) -> tuple[Form, tuple[int, ...]]:
+    """The form, and the modes in which it is valid at this place: 82 /0 is invalid in 64-bit mode, ADD Eb,Ib is not."""
     mnemonic, _, operand_text = instruction.partition(" ")
     operands = tuple(parse_operand(code) for code in operand_text.strip().split(",") if code)
     mnemonics = tuple(mnemonic.split("/"))
     if len(mnemonics) > 3:
         raise NotationError(f"more than three names: {row}")
+    feature, marks, flags = _parse_attributes(attributes)
+    modes = (64,) if "o64" in marks else (16, 32) if "i64" in marks else (16, 32, 64)
+    name = "_".join((mnemonics[0], *(code.text.replace("/", "") for code in operands)))
+    return Form(name, mnemonics, operands, feature, marks - {"i64", "o64"}, *flags), modes
+
+
+@cache
+def _parse_attributes(text: str) -> tuple[str, frozenset[str], tuple[str, ...]]:
+    """The feature, the marks, and the flags tested, modified, cleared, set and undefined."""
     feature, marks, flags = BASE, set[str](), dict.fromkeys("tm01u", "")
-    for token in attributes.split():
+    for token in text.split():
         if token in FEATURES:
             feature = token
         elif token in MARKS:
@@ -167,77 +188,50 @@ def _parse_form(instruction: str, attributes: str, row: str) -> Form:
         elif token[1:2] == ":" and token[0] in flags and set(token[2:]) <= set(ALL_FLAGS):
             flags[token[0]] = token[2:]
         else:
-            raise NotationError(f"no such attribute: {token} in {row}")
-    name = "_".join((mnemonics[0], *(code.text.replace("/", "") for code in operands)))
-    return Form(name, mnemonics, operands, feature, frozenset(marks),
-                flags["t"], flags["m"], flags["0"], flags["1"], flags["u"])
+            raise NotationError(f"no such attribute: {token}")
+    return feature, frozenset(marks), tuple(flags.values())
 
 
-def _parse_encoding(text: str, form: Form, row: str) -> Encoding:
-    tokens = text.split()
-    found = Encoding(row, form, 0, range(0), form.has_modrm_operand)
+def _parse_place(tokens: list[str], row: str) -> dict[str, Any]:
+    """The fields of an Encoding that the first column gives."""
+    place: dict[str, Any] = {}
     vex = tokens[0] == "VEX"
     if vex:
         tokens.pop(0)
     while tokens[0] in (*PREFIXES, "W0", "W1", "B0"):
         token = tokens.pop(0)
         if token in PREFIXES:
-            found = replace(found, prefix=token, prefixes=(PREFIXES.index(token),))
-        elif token == "B0":
-            found = replace(found, b=(0,))
+            place |= {"prefix": token, "prefixes": (PREFIXES.index(token),)}
         else:
-            found = replace(found, w=(int(token[1]),))
+            place[token[0].lower()] = (int(token[1]),)
     opcode_map = 0
     if tokens[0] == "0F" and len(tokens) > 1:
         tokens.pop(0)
         opcode_map = 1
         if tokens[0] in ("38", "3A") and len(tokens) > 1:
             opcode_map = 2 if tokens.pop(0) == "38" else 3
-    if vex:
-        opcode_map += 2
+    place["map"] = opcode_map + 2 if vex else opcode_map
     opcode, _, span = tokens.pop(0).partition("+")
     first = int(opcode, 16)
-    opcodes = range(first, first + {"": 1, "r": 8, "cc": 16}[span])
-    found = replace(found, map=opcode_map, opcodes=opcodes)
+    place["opcodes"] = range(first, first + {"": 1, "r": 8, "cc": 16}[span])
     for token in tokens:
-        found = _parse_modrm(token, replace(found, modrm=True))
-    return found
+        place |= {"modrm": True, **_parse_modrm(token, row)}
+    return place
 
 
-def _parse_modrm(token: str, found: Encoding) -> Encoding:
-    if token == "mem":
-        return replace(found, memory=(1,))
-    if token == "11B":
-        return replace(found, memory=(0,))
+def _parse_modrm(token: str, row: str) -> dict[str, Any]:
+    """What /digit, a ModRM byte, mem or 11B says."""
+    if token in ("mem", "11B"):
+        return {"memory": (int(token == "mem"),)}
     if token.startswith("/"):
         digits: list[int] = []
         for part in token[1:].split(","):
             low, _, high = part.partition("-")
             digits += range(int(low), int(high or low) + 1)
-        return replace(found, reg=tuple(digits))
+        return {"reg": tuple(digits)}
     byte, _, span = token.partition("+")
     value = int(byte, 16)
     if value < 0xC0 or span not in ("", "i"):
-        raise NotationError(f"not a ModRM byte of a register: {token} in {found.row}")
-    rm = found.rm if span else (value & 7,)
-    return replace(found, memory=(0,), reg=(value >> 3 & 7,), rm=rm)
-
-
-def _restrict_mod(found: Encoding) -> Encoding:
-    """The operand codes for memory alone and for a register alone say what the mod field must be."""
-    methods = {code.method for code in found.form.operands}
-    if "anymod" in found.form.marks:
-        return found
-    if "M" in methods:
-        return replace(found, memory=(1,))
-    if methods & {"R", "N", "U"}:
-        return replace(found, memory=(0,))
-    return found
-
-
-def _restrict_mode(found: Encoding) -> Encoding:
-    marks = found.form.marks
-    modes = (64,) if "o64" in marks else (16, 32) if "i64" in marks else found.modes
-    # Validity belongs to the place: 82 /0 is invalid in 64-bit mode, its form ADD Eb,Ib is not.
-    form = replace(found.form, marks=marks - {"i64", "o64"})
-    return replace(found, modes=modes, form=form)
+        raise NotationError(f"not a ModRM byte of a register: {token} in {row}")
+    fields: dict[str, Any] = {"memory": (0,), "reg": (value >> 3 & 7,)}
+    return fields if span else fields | {"rm": (value & 7,)}

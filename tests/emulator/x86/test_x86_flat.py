@@ -1,6 +1,6 @@
 """The decoder over flat tables equals the reference decoder, record for record and error for error.
 
-In CI a bounded sample with a fixed seed. The long run, 12,000 encodings and 6,000 random byte strings a seed:
+In CI a bounded sample with a fixed seed. The long run, 8,000 encodings and 6,000 random byte strings a seed:
 
     X86_SEEDS=200 pytest -n auto tests/emulator/x86/test_x86_flat.py
 """
@@ -67,7 +67,7 @@ def test_every_row(mode: int, seed: int) -> None:
     for encoding in ENCODINGS:
         if mode not in encoding.modes:
             continue
-        for junk in (0, 0.3, 0.7, 0):
+        for junk in (0, 0.3, 0.7):
             code = random_encoding(encoding, mode, random, junk) + bytes(2)
             assert by_flat(code, mode) == by_reference(code, mode), f"{code.hex()} mode {mode}"
 

@@ -49,7 +49,7 @@ def _undefined_here(code: bytes, mode: int, theirs: tuple[int, str], name: str) 
     """The decoder raises #UD, objdump shows an instruction."""
     if ABSENT_NAMES.fullmatch(name):
         return "the table does not have it"
-    if name in ("syscall", "sysret", "swapgs") and mode != 64:
+    if mode != 64 and re.fullmatch(r"syscall|sysret|swapgs|(rd|wr)[fg]sbase", name):
         return "valid in 64-bit mode only, which objdump does not check (AMD has SYSCALL in compatibility mode too)"
     if re.search(r"\btr\d|\?|^mov cs,", theirs[1]):
         return "test registers of the 80486, segment registers that do not exist, MOV to CS"
@@ -105,7 +105,7 @@ def _spelled_otherwise(
         return "objdump has no name for these immediates of PCLMULQDQ, and takes a wrong one"
     if mine == name and re.fullmatch(r"(rd|wr)[fg]sbase", mine) and 0x66 in code[:14]:
         return "66 does not make the operand of RDFSBASE 16-bit"
-    if mine == name == "movsxd" and ours[1].replace("DWORD", "WORD") == theirs[1]:
+    if mine == name == "movsxd" and 0x66 in code[:14] and ours[1].partition(",")[0] == theirs[1].partition(",")[0]:
         return "REX.W comes before 66: MOVSXD reads 32 bits"
     if mine == name and mine in ("movdq2q", "movq2dq") and 0x66 in code[:14]:
         return "objdump names two XMM registers of MOVDQ2Q and MOVQ2DQ if there is a 66"
