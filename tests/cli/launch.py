@@ -1,0 +1,41 @@
+"""Running the program as people do: as a process, under its own name or a peer's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+
+PROGRAM = f"""#!{sys.executable}
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from imgtools.__main__ import main
+main()
+"""
+
+
+def install(directory: Path) -> Path:
+    """A directory with `imgtools`, and links to it under the peers' names; returns the directory."""
+    programs = directory / "programs"
+    programs.mkdir()
+    program = programs / "imgtools"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    (programs / "qemu-img").symlink_to("imgtools")
+    return programs
+
+
+def run(program: Path, *words: str, cwd: Path, **more: object) -> subprocess.CompletedProcess[bytes]:
+    """Run a command line to its end."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", **(more.pop("env", {}) or {})}  # type: ignore[dict-item]
+    return subprocess.run(
+        [str(program), *words],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},  # type: ignore[call-overload]
+    )
