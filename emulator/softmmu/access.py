@@ -122,6 +122,7 @@ def write_slow(mmu: Ptr[Mmu], mode: u32, address: u64, size: u32, value: u64) ->
 @function
 def can_access(mmu: Ptr[Mmu], access: u32, mode: u32, address: u64, size: u32) -> bool:
     """Would an access to up to a page succeed?  For instructions that read first, or access more than once."""
+    assert size <= PAGE_SIZE
     if lookup(mmu, access, mode, address, size):
         return True
     if not translate(mmu, access, mode, address):

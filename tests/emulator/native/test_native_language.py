@@ -592,6 +592,6 @@ def test_a_unit_uses_another():
 
     compiled(fibonacci)
     user = Unit("user", [twice], uses=[base])
-    assert f'declare i64 @"{fibonacci.symbol}"' in user.ir()
+    assert f'declare i64 @"{fibonacci.symbol}"(i32)' in user.ir()
     assert f'define internal i64 @"{fibonacci.symbol}"' in Unit("alone", [twice]).ir()
     assert compiled(twice, uses=(base,)).twice(10) == 110
