@@ -67,8 +67,6 @@ class RecordingStorage(MemoryNode):
                 state.write(where, data)
             elif verb == "truncate":
                 state.truncate(where)
-            else:
-                continue
             yield count, "whole", bytearray(state.content)
 
 
@@ -108,6 +106,7 @@ def _perform(subject: Subject, storage: RecordingStorage, operations: Iterable[O
     for operation in operations:
         model.apply(node, operation)
         moments.append(_Moment(len(storage.log), model.content, operation[0] == "flush"))
+    model.verify(node)
     node.close()
     moments.append(_Moment(len(storage.log), model.content, False))
     return moments
