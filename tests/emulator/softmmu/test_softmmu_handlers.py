@@ -62,5 +62,5 @@ def test_handlers():
 
 def test_only_the_slow_way_is_called():
     text = HANDLERS.ir()
-    assert f'define internal i32 @"{access.read_u32.symbol}"' in text
+    assert f'define internal zeroext i32 @"{access.read_u32.symbol}"' in text
     assert f'declare i64 @"{access.read_slow.symbol}"' in text
