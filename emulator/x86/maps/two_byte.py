@@ -18,6 +18,7 @@ ROWS = """
 0F 01 /4             | SMSW       Rv/Mw                   |
 0F 01 /6             | LMSW       Ew                      | cpl0 flow
 0F 01 /7             | INVLPG     m8                      | cpl0 flow
+# CLAC and STAC raise #UD, not #GP, outside privilege level 0.
 np 0F 01 CA          | CLAC                               | SMAP cpl0 0:K
 np 0F 01 CB          | STAC                               | SMAP cpl0 1:K
 np 0F 01 D0          | XGETBV                             | XSAVE
@@ -63,8 +64,9 @@ F3 0F 1E FB          | ENDBR32                            |
 0F 31                | RDTSC                              | TSC
 0F 32                | RDMSR                              | MSR cpl0
 0F 33                | RDPMC                              |
-0F 34                | SYSENTER                           | SEP pm flow m:IV
-0F 35                | SYSEXIT                            | SEP pm cpl0 flow
+# SYSENTER and SYSEXIT raise #GP, not #UD, in real mode.
+0F 34                | SYSENTER                           | SEP flow m:IV
+0F 35                | SYSEXIT                            | SEP cpl0 flow
 
 # 40-9F: conditions
 0F 40+cc             | CMOVcc     Gv,Ev                   | CMOV t:OSZPC
