@@ -31,6 +31,7 @@ UNIT = Unit(
         tlb.flush_all,
         tlb.flush_nonglobal,
         tlb.flush_page,
+        tlb.flush_pcid,
         tlb.flush_writes,
         tlb.flush_writes_to,
         tlb.mark_code,

@@ -28,6 +28,9 @@ from .structs import (
 )
 from .walk import walk
 
+CR4_PCIDE = 1 << 17
+PCID = 0xFFF  # in CR3, while CR4.PCIDE is set
+
 
 @function(inline="always")
 def entry_of(mmu: Ptr[Mmu], access: u32, mode: u32, address: u64) -> Ptr[TlbEntry]:
@@ -111,6 +114,13 @@ def flush_nonglobal(mmu: Ptr[Mmu]) -> None:
     for i in range(TLB_ENTRIES):
         if not mmu.tlb[i].physical & GLOBAL:
             drop(mmu, i)
+
+
+@function
+def flush_pcid(mmu: Ptr[Mmu], pcid: u64) -> None:
+    """INVPCID of one PCID (4.10.4.1): only the current one's translations are here."""
+    if pcid == (mmu.cr3 & PCID if mmu.cr4 & CR4_PCIDE else 0):
+        flush_nonglobal(mmu)
 
 
 @function

@@ -205,6 +205,22 @@ def test_global_pages_survive_loading_cr3(mapped):
     assert mapped.access("read", 0x6004, "user", 4) == ("fault", 4, 0x6004)
 
 
+def test_flushing_a_pcid(mapped):
+    mapped.map(5, 0x10007)
+    mapped.map(6, 0x10107)
+    mapped.mmu.state.cr3 |= 0x123  # ignored, or the PCID
+    for pcide, pcid, flushed in [(0, 0x123, False), (0, 0, True), (1, 0, False), (1, 0x123, True)]:
+        mapped.mmu.state.cr4 = mapped.regs.cr4 | pcide << 17
+        mapped.map(5, 0x10007)
+        mapped.mmu.flush()
+        for page in (0x5000, 0x6000):
+            mapped.access("read", page, "user", 1)
+        mapped.map(5, 0)
+        mapped.mmu.code.flush_pcid(mapped.mmu.address, pcid)
+        assert (mapped.access("read", 0x5000, "user", 1) != 0) == flushed
+        assert mapped.access("read", 0x6000, "user", 1) == 0
+
+
 def test_invlpg_flushes_all_of_a_large_page(mapped):
     mapped.space.write(0x3008, (0x0000E7).to_bytes(8, "little"))  # 2 MBytes at 0x200000, onto physical 0
     assert mapped.access("read", 0x203000, "supervisor", 8) == ("fault", 1, 0x203000)  # SMAP
