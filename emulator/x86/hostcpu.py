@@ -14,9 +14,11 @@ SIGILL like one that does not exist: ask `host_features` first.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import mmap
 import os
 import platform
+import resource
 import signal
 import struct
 import sys
@@ -41,7 +43,7 @@ X87_HEAD = struct.Struct("<HHBxHQQI")  # FCW, FSW, abridged FTW, FOP, FIP, FDP, 
 MAP_FIXED_NOREPLACE = 0x100000
 
 # Signals and the exceptions they come from
-VECTORS = {signal.SIGFPE: 0, signal.SIGILL: 6, signal.SIGSEGV: 13, signal.SIGBUS: 17, signal.SIGTRAP: 3}
+VECTORS: dict[int, int] = {signal.SIGFPE: 0, signal.SIGILL: 6, signal.SIGSEGV: 13, signal.SIGBUS: 17, signal.SIGTRAP: 3}
 
 # Where Linux names a feature otherwise than the table
 LINUX_NAMES = {
@@ -101,10 +103,10 @@ class Host:
                 status = self._run_in_child(cases, len(outcomes), shared)
                 done = struct.unpack_from("<Q", shared, 0)[0]
                 outcomes += (self._result(shared, index) for index in range(len(outcomes), done))
-                if os.WIFSIGNALED(status):
-                    outcomes.append(Fault(VECTORS[signal.Signals(os.WTERMSIG(status))]))
-                elif os.WEXITSTATUS(status):
-                    raise RuntimeError("the child that runs instructions failed")
+                if os.WIFSIGNALED(status) and os.WTERMSIG(status) in VECTORS:
+                    outcomes.append(Fault(VECTORS[os.WTERMSIG(status)]))
+                elif status:
+                    raise RuntimeError(f"the child that runs instructions ended with wait status {status:#x}")
         return outcomes
 
     def _map(self, address: int, size: int, protection: int) -> None:
@@ -118,6 +120,8 @@ class Host:
         if child:
             return os.waitpid(child, 0)[1]
         status = 1
+        faulthandler.disable()  # a fault is an outcome, not something to report
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
             for index in range(first, len(cases)):
                 struct.pack_into("<Q", shared, 0, index)
