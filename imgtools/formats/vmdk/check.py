@@ -21,6 +21,7 @@ from imgtools.errors import CorruptImage, ImageError, ReadOnly
 from imgtools.formats.vmdk.extents import SECTOR, FlatExtent
 from imgtools.formats.vmdk.grains import UNALLOCATED, ZEROED, GrainExtent, table_runs
 from imgtools.formats.vmdk.header import NEWLINE_TEST, NEWLINE_TEST_VALID
+from imgtools.formats.vmdk.places import LENGTH_BITS, MAX_SECTOR, gaps, overlaps, sort_places
 from imgtools.formats.vmdk.records import SPARSE_HEADER
 from imgtools.formats.vmdk.sparse import SparseExtent
 from imgtools.formats.vmdk.stream import StreamExtent
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
     from imgtools.formats.vmdk.node import VmdkNode
 
-SORTED_IN_PLACE = 1 << 16
-"""Runs of grains from which on they are sorted where they are, as 64-bit numbers: 8 bytes each and not 40."""
-LENGTH_BITS = 16
-"""A run is kept as its first sector and, in the lower bits, its length; no run is longer than one grain table."""
 COMPARED = 1 << 20
 """Bytes of unused space looked at in one go."""
 
@@ -106,7 +103,7 @@ class GrainCheck:
         self.storage = extent.storage
         self.compressed = isinstance(extent, StreamExtent)
         self.unit = 1 if self.compressed else extent.grain_sectors
-        self.end = div_up(self.storage.size, SECTOR)
+        self.end = min(div_up(self.storage.size, SECTOR), MAX_SECTOR)
         self.borders: list[int] = []
         self.found = array("Q")
 
@@ -131,7 +128,7 @@ class GrainCheck:
             extent.write_back()
             self.borders = extent.metadata or []
             self.end = div_up(self.storage.size, SECTOR)
-        places = _sorted(self.found)
+        places = sort_places(self.found)
         self._check_overlaps(places)
         # Where a table is damaged, what seems to be unused may be what it pointed to.
         if (
@@ -171,47 +168,80 @@ class GrainCheck:
     # Tables.
 
     def _check_table(self, index: int, tables: int, copy: GrainExtent | None) -> None:
-        table, problems = self._examine(self.extent, index, tables)
-        if copy is None:
+        table, problems = self._read(self.extent, index, tables)
+        other, faults = (table, []) if copy is None else self._read(copy, index, tables)
+        if table is not None:
+            problems = self._add(index, table)
+        if copy is None or table is None or other is None or table != other:
+            self._compare(index, copy, (table, problems), (other, faults))
+        else:
             self._tell(problems, fixed=False)
-            self._add(index, table)
-            return
-        other, faults = self._examine(copy, index, tables)
-        if not problems and not faults and table == other:
-            self._add(index, table)
-            return
-        if problems and other is not None and not faults:
+
+    def _compare(
+        self,
+        index: int,
+        copy: GrainExtent | None,
+        used: tuple[array[int] | None, list[tuple[str, int]]],
+        redundant: tuple[array[int] | None, list[tuple[str, int]]],
+    ) -> None:
+        """Two grain tables that are not alike, each with what is wrong in it; None where it cannot be read."""
+        (_, problems), (other, faults) = used, redundant
+        if copy is None or other is None or not problems:
+            self._tell(problems or faults, fixed=False)
+            if copy is not None and other is not None:
+                self._tell_stale(index, copy)
+        elif any(self._fault(entry, count) for _, count, entry in self._runs(index, other)):
+            self._tell(problems, fixed=False)
+        else:
             fixed = self.outcome.repair == "all"
             self._tell(problems, fixed=fixed, note="; its redundant copy is intact")
             if fixed:
                 self._restore(index, other)
-                table = other
-        elif problems:
-            self._tell(problems, fixed=False)
-        elif other is None:
-            self._tell(faults, fixed=False)
-        else:
-            self._check_copy(index, copy)
-        self._add(index, table)
+                self._add(index, other)
 
-    def _examine(self, extent: GrainExtent, index: int, tables: int) -> tuple[array[int] | None, list[tuple[str, int]]]:
-        """A grain table, if it can be read, and (what is wrong, where) for each run of entries that is."""
-        place = extent.directory[index] * SECTOR
-        if not place:
+    def _read(self, extent: GrainExtent, index: int, tables: int) -> tuple[array[int] | None, list[tuple[str, int]]]:
+        """A grain table, or None and what is wrong, and where."""
+        if not extent.directory[index]:
             return extent.empty, []
         try:
-            table = extent.table(index, tables)
+            return extent.table(index, tables), []
         except CorruptImage as error:
+            place = extent.directory[index] * SECTOR
             return None, [(f"grain table {index}: {error.message}", error.offset or place)]
-        if table is extent.empty:
-            return table, []
-        problems = []
+
+    def _add(self, index: int, table: array[int]) -> list[tuple[str, int]]:
+        """Remember where a table's grains are; the answer is (what is wrong, where) for entries that cannot be."""
+        if table is self.extent.empty:
+            return []
+        problems, before = [], len(self.found)
+        base = index * self.extent.table_entries
         for position, count, entry in self._runs(index, table):
+            if entry == UNALLOCATED:
+                continue
             wrong = self._fault(entry, count)
             if wrong:
-                grain = index * extent.table_entries + position
-                problems.append((f"grain {grain} {wrong}", place + position * table.itemsize))
-        return table, problems
+                where = self.extent.directory[index] * SECTOR + position * table.itemsize
+                problems.append((f"grain {base + position} {wrong}", where))
+            elif self.compressed:
+                for number in range(count):
+                    self._add_compressed(base + position + number, entry + number * self.extent.grain_sectors)
+            elif entry > ZEROED:
+                self.found.append(entry << LENGTH_BITS | count)
+        if problems:
+            del self.found[before:]
+        return problems
+
+    def _add_compressed(self, grain: int, sector: int) -> None:
+        extent = self.extent
+        assert isinstance(extent, StreamExtent)
+        if sector <= ZEROED:
+            return
+        try:
+            length = extent.stored_length(grain, sector)
+        except CorruptImage as error:
+            self.outcome.error(error.message, "compressed grain", error.offset)
+            return
+        self.found.append(sector << LENGTH_BITS | div_up(length, SECTOR))
 
     def _runs(self, index: int, table: array[int]) -> Iterator[tuple[int, int, int]]:
         last = min(self.extent.table_entries, self.extent.grains - index * self.extent.table_entries)
@@ -224,9 +254,10 @@ class GrainCheck:
         last = entry + (count - 1) * self.extent.grain_sectors
         if last >= self.end:
             return "points after EOF"
-        at = bisect_right(self.borders, entry)
-        if at % 2 or (at < len(self.borders) and self.borders[at] < last + self.unit):
-            return "lies in the metadata"
+        if self.borders and entry < self.borders[-1]:
+            at = bisect_right(self.borders, entry)
+            if at % 2 or self.borders[at] < last + self.unit:
+                return "lies in the metadata"
         return None
 
     def _tell(self, problems: list[tuple[str, int]], *, fixed: bool, note: str = "") -> None:
@@ -242,7 +273,7 @@ class GrainCheck:
         extent.tables[index] = other[:]
         extent.table_to_change(index)[:] = other
 
-    def _check_copy(self, index: int, copy: GrainExtent) -> None:
+    def _tell_stale(self, index: int, copy: GrainExtent) -> None:
         """A redundant table that is not like the one in use: a writer was killed before it wrote both."""
         fixed = self.outcome.repair is not None and copy.directory[index] != 0
         if fixed:
@@ -253,52 +284,18 @@ class GrainCheck:
 
     # Space.
 
-    def _add(self, index: int, table: array[int] | None) -> None:
-        """Remember where a table's grains are."""
-        if table is None or table is self.extent.empty:
-            return
-        for position, count, entry in self._runs(index, table):
-            if entry <= ZEROED or self._fault(entry, count):
-                continue
-            if not self.compressed:
-                self.found.append(entry << LENGTH_BITS | count)
-                continue
-            first = index * self.extent.table_entries + position
-            for number in range(count):
-                self._add_compressed(first + number, entry + number * self.extent.grain_sectors)
-
-    def _add_compressed(self, grain: int, sector: int) -> None:
-        extent = self.extent
-        assert isinstance(extent, StreamExtent)
-        try:
-            length = extent.stored_length(grain, sector)
-        except CorruptImage as error:
-            self.outcome.error(error.message, "compressed grain", error.offset)
-            return
-        self.found.append(sector << LENGTH_BITS | div_up(length, SECTOR))
-
     def _check_overlaps(self, places: array[int]) -> None:
         """No two grains may lie in one place."""
-        end = 0
-        for sector, length in self._unpacked(places):
-            if sector < end:
-                where = sector * SECTOR
-                self.outcome.error(f"two grains lie in one place of '{self.extent.path}'", "grain table", where)
-            end = max(end, sector + length)
+        for sector in overlaps(places, self.unit):
+            where = sector * SECTOR
+            self.outcome.error(f"two grains lie in one place of '{self.extent.path}'", "grain table", where)
 
     def _check_unused(self, places: array[int], extent: SparseExtent) -> None:
         """What belongs to no grain is leaked; between compressed grains there are markers, so only the end counts."""
-        used = max(1, extent.header.overhead)
-        for sector, length in self._unpacked(places):
-            if sector > used and not self.compressed:
-                self._check_gap(used, sector, extent)
-            used = max(used, sector + length)
-        if used < self.end:
-            self._check_gap(used, self.end, extent)
-
-    def _unpacked(self, places: array[int]) -> Iterator[tuple[int, int]]:
-        for packed in places:
-            yield packed >> LENGTH_BITS, (packed & ((1 << LENGTH_BITS) - 1)) * self.unit
+        start = max(1, extent.header.overhead)
+        for first, last in gaps(places, self.unit, start, self.end):
+            if not self.compressed or last == self.end:
+                self._check_gap(first, last, extent)
 
     def _check_gap(self, first: int, last: int, extent: SparseExtent) -> None:
         for start, stop in self._without_metadata(first, last):
@@ -340,12 +337,3 @@ class GrainCheck:
                     if any(self.storage.read(start, min(COMPARED, end - start))):
                         return True
         return False
-
-
-def _sorted(packed: array[int]) -> array[int]:
-    if len(packed) < SORTED_IN_PLACE:
-        return array("Q", sorted(packed))
-    import numpy
-
-    numpy.frombuffer(packed, dtype=numpy.uint64).sort()
-    return packed
