@@ -11,6 +11,8 @@ An image is only looked at: neither its backing file nor its data file is opened
 
 from __future__ import annotations
 
+import os
+
 from imgtools.block.gate import SAME_DIRECTORY, Gate, combine, has_protocol
 from imgtools.block.graph import MAX_CHAIN_DEPTH, Context, open_tree
 from imgtools.errors import CorruptImage, OutOfBounds
@@ -121,11 +123,12 @@ def info_chain(
     seen: set[str] = set()
     name: str | None = filename
     while name:
-        if name in seen:
+        real = os.path.realpath(name)
+        if real in seen:
             raise CorruptImage(f"Backing file '{name}' creates an infinite loop.", path=name)
         if len(seen) >= MAX_CHAIN_DEPTH:
             raise OutOfBounds(f"the backing chain is longer than {MAX_CHAIN_DEPTH} images", path=filename)
-        seen.add(name)
+        seen.add(real)
         facts = info(name, format=format, gate=gate, share=share, options=options)
         yield facts
         name, format, options = None, facts.backing_format, None

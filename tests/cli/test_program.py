@@ -172,7 +172,7 @@ def test_allowed_directories(programs: Path, tmp_path: Path) -> None:
 def interrupted(program: Path, directory: Path, *words: str) -> tuple[int, str]:
     """Start a conversion that takes minutes, send it Ctrl-C once it writes, and return how it ended."""
     with subprocess.Popen(
-        [program, "convert", "--progress", "json", "-r", "1M", *words], cwd=directory, stderr=subprocess.PIPE, text=True
+        [program, "convert", "--progress", "json", "-r", "4M", *words], cwd=directory, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         while '"transferred": 0' in process.stderr.readline():
