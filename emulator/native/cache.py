@@ -38,8 +38,13 @@ class ObjectCache:
     """Objects by key, in one directory."""
 
     def __init__(self, directory: Path | None = None) -> None:
-        self.directory = directory or default_directory()
-        self.problem = self._prepare()
+        self.problem = ""
+        try:
+            self.directory = directory or default_directory()
+        except RuntimeError:
+            self.problem = "there is no home directory"
+        else:
+            self.problem = self._prepare()
 
     def _prepare(self) -> str:
         """Make the directory private; the reason if it cannot be used."""

@@ -85,12 +85,14 @@ class _Checker(Expressions):
             self.fail(target, f"a {kind} cannot be assigned as a whole", hint)
         return tree.Store(node.lineno, address, self.coerce(value, kind, node))
 
-    def temporary(self, line: int, value: Expr) -> tuple[tree.Var, Stmt]:
-        """A variable of ours that holds a value to be used twice."""
+    def temporary(self, node: ast.expr, value: Expr) -> tuple[tree.Var, Stmt]:
+        """A variable of ours that keeps the value of `node`."""
+        if value.type is VOID:
+            self.fail(node, "this call returns nothing, so it cannot be assigned")
         self.hidden += 1
         name = f"__t{self.hidden}"
         self.variables[name] = value.type
-        return tree.Var(value.type, name), tree.Assign(line, name, value)
+        return tree.Var(value.type, name), tree.Assign(node.lineno, name, value)
 
     def _assign(self, node: ast.Assign) -> list[Stmt]:
         target = node.targets[0]
@@ -107,8 +109,8 @@ class _Checker(Expressions):
         values: list[Expr] = []
         for item in node.value.elts:
             value = self.expr(item)
-            if not isinstance(value, tree.Const):
-                value, kept = self.temporary(node.lineno, self.value(item))
+            if value.type is not UNTYPED:
+                value, kept = self.temporary(item, value)
                 before.append(kept)
             values.append(value)
         return before + [self.assign(node, t, v) for t, v in zip(target.elts, values, strict=True)]
@@ -148,7 +150,7 @@ class _Checker(Expressions):
             left = self.expr(ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target))
             value = operators.binary(self, node, node.op, left, self.expr(node.value), node.value)
             return [self.assign(node, node.target, value)]
-        address, keep = self.temporary(node.lineno, self.place(node.target))
+        address, keep = self.temporary(node.target, self.place(node.target))
         assert isinstance(address.type, PtrType)
         kind = address.type.target
         if not kind.is_scalar:

@@ -123,6 +123,20 @@ def test_directory_follows_xdg(monkeypatch, tmp_path):
     assert default_directory() == Path.home() / ".cache" / "imgtools" / "native"
 
 
+def test_without_a_home_directory(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    cache = ObjectCache()
+    assert cache.problem == "there is no home directory"
+    cache.write(KEY, PAYLOAD)
+    assert cache.read(KEY) is None
+    with cache.building():
+        cache.prune()
+
+
 def test_prune_removes_what_nobody_loads(cache, entry):
     cache.write("cd" * 32, PAYLOAD)
     os.utime(entry, (0, time.time() - 61 * 86400))

@@ -85,6 +85,7 @@ MISTAKES = [
     ("for i in range(2):\n    pass\nelse:\n    pass\nreturn 1", "pass", "else after a loop", ""),
     ("x = y = a\nreturn 1", "x = y = a", "chained assignment", ""),
     ("x, y = a\nreturn 1", "x, y = a", "a tuple is assigned from a tuple", ""),
+    ("x, y = a, atomic_store(q, 1)\nreturn 1", "atomic_store(q, 1)", "this call returns nothing", ""),
     ("a + 1\nreturn 1", "a + 1", "this expression does nothing", ""),
     ("return f(a)", "f(a)", "f takes 5 arguments, 1 given", ""),
     ("return popcount(flag)", "flag", "popcount takes an integer, not bool", ""),
