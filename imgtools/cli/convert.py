@@ -171,6 +171,7 @@ class _Conversion:
             salvage=arguments.salvage,
             rate_limit=arguments.rate,
             progress=progress,
+            warn=None if arguments.quiet else lambda message: console.complain(f"warning: {message}"),
             **more,
         )
 

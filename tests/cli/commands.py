@@ -43,6 +43,8 @@ info -Uf qcow2 base.qcow2
 info base.qcow2 -U
 info snap.qcow2
 info --output=json snap.qcow2
+info states.qcow2
+info --output=json states.qcow2
 info v2.qcow2
 info --output=json v2.qcow2
 info compressed.qcow2

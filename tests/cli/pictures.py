@@ -45,9 +45,23 @@ def make_pictures(directory: Path) -> None:
     (directory / "snap.qcow2").write_bytes(base)
     run("qemu-img", "snapshot", "-c", "first", "snap.qcow2")
     run("qemu-img", "snapshot", "-c", "a name longer than its column", "snap.qcow2")
+    make_states(directory)
     (directory / "truncated.qcow2").write_bytes(base[:100])
     (directory / "text.txt").write_text("no image at all\n")
     make_damaged(directory, base)
+
+
+def make_states(directory: Path) -> None:
+    """The same snapshots, as if a machine that had run for a while had been saved with them."""
+    content = bytearray((directory / "snap.qcow2").read_bytes())
+    entry = int.from_bytes(content[64:72], "big")
+    for state_size, clock, icount in ((1049000000, 3723004000000, (1 << 64) - 1), (5000, 400000 * 3600 * 10**9, 12345)):
+        id_size, name_size = (int.from_bytes(content[entry + at : entry + at + 2], "big") for at in (12, 14))
+        extra_size = int.from_bytes(content[entry + 36 : entry + 40], "big")
+        for at, value in ((24, clock), (40, state_size), (56, icount)):
+            content[entry + at : entry + at + 8] = value.to_bytes(8, "big")
+        entry += (40 + extra_size + id_size + name_size + 7) // 8 * 8
+    (directory / "states.qcow2").write_bytes(content)
 
 
 def make_damaged(directory: Path, base: bytes) -> None:
