@@ -50,7 +50,7 @@ class Check:
         self._check_refcount_blocks()
         sound = self.result.corruptions == 0
         self._compare_counts()
-        if self.statistics.suspicious or self.result.corruptions or max(self.references.counts, default=0) > 1:
+        if self.statistics.suspicious or self.result.corruptions or self.references.shared:
             self._check_copied_flags()
         if self.repair:
             self._finish_repair(sound)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from imgtools.block.node import Storage
     from imgtools.formats.qcow2.header import Header
+    from imgtools.formats.qcow2.ramp import Ramp
 
 COPIED = 1 << 63
 COMPRESSED = 1 << 62
@@ -80,8 +81,7 @@ class Mapping:
         self.relieve: Callable[[], None] = lambda: None
         """Writes the dirty tables back; called when most of what is cached is dirty."""
         self._empty = array("Q", bytes(header.cluster_size))
-        self._ones = 0
-        self._ramp = 0
+        self._ramp: Ramp | None = None
 
     def table(self, index: int) -> array[int] | None:
         """The L2 table behind L1 entry `index`; None where there is none."""
@@ -182,22 +182,18 @@ class Mapping:
             i = j
 
     def whole_table(self, table: array[int]) -> tuple[str, int] | None:
-        """(kind, host) where the whole table is empty, or one run of data in a row; arithmetic on the table as
-        one large integer finds that out several times faster than a loop."""
+        """(kind, host) where the whole table is empty, or one run of data in clusters of its own."""
         if table == self._empty:
             return HOLE, 0
         first = table[0]
         plain = first & OFFSET_MASK
         if first != plain | COPIED or not plain or table[-1] != first + ((self.entries - 1) << self.cluster_bits):
             return None
-        if not self._ones:
-            self._ones = int.from_bytes(array("Q", [1]) * self.entries, sys.byteorder)
-            ramp = array("Q", range(0, self.entries << self.cluster_bits, self.cluster_size))
-            self._ramp = int.from_bytes(ramp, sys.byteorder)
-        expected = (first * self._ones + self._ramp).to_bytes(self.cluster_size, sys.byteorder)
-        if memoryview(table).cast("B").tobytes() != expected:
-            return None
-        return DATA, self.check_entry(first, 0)
+        if self._ramp is None:
+            from imgtools.formats.qcow2.ramp import Ramp
+
+            self._ramp = Ramp(self.cluster_size)
+        return (DATA, self.check_entry(first, 0)) if self._ramp.matches(table, first) else None
 
     def check_entry(self, entry: int, guest: int) -> int:
         """The host offset in a data entry; raises CorruptImage where it is not that of a cluster."""

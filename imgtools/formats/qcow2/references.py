@@ -1,7 +1,7 @@
 """Counting what an image really refers to, cluster by cluster: the one side of a check.
 
-Tables are walked whole. A table that is empty or one run in a row is known by comparing or multiplying it as one
-large number; a scattered one is counted by numpy, which is only imported when there is enough to count.
+Tables are walked whole. A table that is empty or one run in a row is known by comparing memory (see `ramp`); a
+scattered one is counted by numpy, which is only imported when there is enough to count.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ ENTRIES_WITHOUT_NUMPY = 200_000
 """Counting this many entries in Python takes as long as importing numpy."""
 
 
+_ZEROES, _ONES = bytes(1 << 16), b"\1" * (1 << 16)
+
+
 class References:
     """Reference counts as they should be: `counts` holds them up to 254, `more` what goes beyond that."""
 
@@ -34,6 +37,8 @@ class References:
         self.counts = bytearray(self.clusters)
         self.more: dict[int, int] = {}
         self.error = error
+        self.shared = False
+        """Whether anything is referred to more than once."""
         self.highest = 0
         """One more than the largest cluster that is referred to."""
         self._view: Any = None
@@ -59,13 +64,17 @@ class References:
             if first >= end:
                 return
         self.highest = max(self.highest, end)
-        if self.counts.count(0, first, end) != end - first:
-            for cluster in range(first, end):
-                self._add_one(cluster)
-        else:
-            self.counts[first:end] = b"\1" * (end - first)
+        for start in range(first, end, len(_ZEROES)):
+            stop = min(end, start + len(_ZEROES))
+            if self.counts.startswith(_ZEROES[: stop - start], start):
+                self.counts[start:stop] = _ONES[: stop - start]
+            else:
+                for cluster in range(start, stop):
+                    self._add_one(cluster)
 
     def _add_one(self, cluster: int) -> None:
+        if self.counts[cluster]:
+            self.shared = True
         if self.counts[cluster] < 255:
             self.counts[cluster] += 1
         if self.counts[cluster] == 255:
@@ -197,6 +206,7 @@ class TableCounter:
             np.subtract.at(self._view, clusters, np.uint8(1))
             return False
         references.highest = max(references.highest, highest)
+        references.shared = references.shared or int(self._view[clusters].max()) > 1
         if statistics is not None:
             statistics.allocated += len(clusters)
             statistics.fragmented += int((np.diff(clusters) != 1).sum())
