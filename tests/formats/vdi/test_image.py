@@ -16,6 +16,7 @@ from imgtools.errors import CorruptImage, ImageError, OutOfBounds, ReadOnly, Uns
 from imgtools.formats.vdi import FORMAT
 from imgtools.formats.vdi.node import VdiNode
 from imgtools.formats.vdi.records import HEADER
+from tests.crash import RecordingStorage
 from tests.model import MemoryContext, compare, pattern, subject_of
 
 BLOCK = 1 << 20
@@ -214,6 +215,23 @@ def test_leaks_are_mended_and_gaps_closed() -> None:
     assert check(storage)[1] == [] and storage.size == 1024 + 2 * BLOCK
     with SUBJECT.open(storage) as node:
         assert [node.read(block * BLOCK, 3) for block in range(3)] == [bytes(3), b"333", b"one"]
+
+
+def test_a_repair_can_be_interrupted_anywhere() -> None:
+    storage = RecordingStorage()
+    SUBJECT.create(storage)
+    set_map(storage, 4, FREE, 3, 1, allocated=5)
+    storage.write(1024 + BLOCK, b"".join(bytes([letter]) * BLOCK for letter in b"1234"))
+    storage.start_recording()
+    check(storage, "leaks")
+    states = [MemoryNode("image", content) for _, _, content in storage.contents_after()]
+    assert len(states) > 6
+    for state in states:
+        assert check(state)[0].corruptions == 0
+        check(state, "leaks")
+        assert check(state)[1] == []
+        with SUBJECT.open(state) as node:
+            assert [node.read((block + 1) * BLOCK - 1, 1) for block in range(4)] == [b"4", b"\0", b"3", b"1"]
 
 
 def test_a_count_that_is_too_low_is_mended_by_repair_all_only() -> None:
