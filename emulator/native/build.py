@@ -7,15 +7,11 @@ with progress_bar() as progress:
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .cache import ObjectCache
 from .errors import BuildError
@@ -26,8 +22,7 @@ _WORKER = Path(__file__).with_name("worker.py")
 _SHOWN_LINES = 12  # of what LLVM said; the rest is its stack dump
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a build is: at its begin, and when a unit is ready."""
 
     done: int
@@ -52,6 +47,8 @@ def build(
     if len(objects) == len(wanted):
         return objects
     if cache.problem:
+        import logging
+
         logging.getLogger(__name__).warning("compiled code is not kept: %s", cache.problem)
     with cache.building():
         objects |= _read(cache, {key: unit for key, unit in wanted.items() if key not in objects})
@@ -85,6 +82,8 @@ def _read(cache: ObjectCache, units: dict[str, Unit]) -> dict[str, bytes]:
 
 def _compile_all(units: dict[str, Unit], jobs: int) -> Iterator[tuple[str, bytes]]:
     """Compile in `jobs` processes at a time; the front end of one unit overlaps with LLVM on another."""
+    from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
     with ThreadPoolExecutor(max(1, min(jobs, len(units)))) as pool:
         running: dict[Future[bytes], str] = {pool.submit(compile_unit, unit): key for key, unit in units.items()}
         try:
@@ -99,6 +98,9 @@ def _compile_all(units: dict[str, Unit], jobs: int) -> Iterator[tuple[str, bytes
 
 def compile_unit(unit: Unit) -> bytes:
     """One unit through LLVM in a process of its own."""
+    import json
+    import subprocess
+
     text = unit.ir()
     _, _, cpu, features = machine()
     request = json.dumps({"optimize": unit.optimize, "cpu": cpu, "features": features})

@@ -350,10 +350,12 @@ def test_writes_to_translated_code_are_reported(mapped):
     mapped.space.write(0xFFF0, bytes(0x20))
     mapped.space.write(0x11000, b"x")
     assert seen[4:] == [(0xFFF0, 0x20)]
+    mapped.mmu.code.physical_write(mapped.mmu.address, 0xFFFE, 4, 0)
+    assert seen[5:] == [(0xFFFE, 4)]
     mapped.mmu.code.unmark_code(mapped.mmu.address, 0x10000)
     mapped.access("write", 0x5010, "user", 4, 5)
     mapped.access("write", 0x5010, "user", 4, 6)
-    assert len(seen) == 5
+    assert len(seen) == 6
     assert mapped.mmu.state.tlb[WRITE * 3 * TLB_SLOTS + 5].tag == 0x5000  # direct again
     assert not mapped.mmu.code.mark_code(mapped.mmu.address, 0x9999_9000)
 
