@@ -19,7 +19,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgtools.block.extent import HOLE, ZERO
+from imgtools.block.extent import READS_ZERO
 from imgtools.block.format import Checkable, Finding
 from imgtools.block.graph import Context
 from imgtools.block.node import Node, Storage
@@ -120,7 +120,7 @@ class Model:
         for extent in node.extents(0, node.size):
             assert extent.start == position and extent.length > 0, f"a gap or overlap in the extents: {extent}"
             position += extent.length
-            if extent.kind in (ZERO, HOLE):
+            if extent.kind in READS_ZERO:
                 assert not any(self.content[extent.start : position]), f"extents say zero, but it is not: {extent}"
             elif extent.storage is not None and extent.offset is not None:
                 stored = extent.storage.read(extent.offset, extent.length).ljust(extent.length, b"\0")

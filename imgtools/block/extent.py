@@ -19,8 +19,12 @@ ZERO = "zero"
 """Reads as zeroes and a layer says so: a zero cluster, or a hole in a sparse file (then `offset` is given)."""
 HOLE = "hole"
 """Reads as zeroes because no layer has anything here."""
+RESERVED = "reserved"
+"""Reads as zeroes: a layer has a place for it, at `offset` of `storage`, where nothing was ever written."""
 COMPRESSED = "compressed"
 """Stored, but only readable through the node."""
+
+READS_ZERO = (ZERO, HOLE, RESERVED)
 
 if TYPE_CHECKING:
 

@@ -21,7 +21,7 @@ from imgtools.cli.opening import named, open_named
 from imgtools.cli.program import report
 from imgtools.cli.progress import progress_of
 from imgtools.errors import ImageError
-from imgtools.operations.compare import MapFailure, compare
+from imgtools.operations.compare import MapFailure, ReadFailure, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,33 +46,31 @@ COMMAND = Command(
     ),
 )
 
-DIFFERENT, NOT_OPENED, NOT_MAPPED, NOT_READ = 1, 2, 3, 4
+DIFFERENT, NOT_OPENED = 1, 2
+STATUS = {MapFailure: 3, ReadFailure: 4}
 
 
 def run(arguments: Any) -> int:
     if len(arguments.operands) != 2:
         raise UsageError("Expecting two image file names")
-    cache = cache_mode(arguments.source_cache, "writeback", "source cache option", NOT_OPENED)
     formats = (arguments.format, arguments.second_format)
     targets = [
         named(name, format, arguments.image_opts) for name, format in zip(arguments.operands, formats, strict=True)
     ]
-    try:
-        with (
-            progress_of(arguments, "compare") as progress,
-            open_named(targets[0], arguments, cache=cache) as first,
-            open_named(targets[1], arguments, cache=cache) as second,
-        ):
-            try:
+    with progress_of(arguments, "compare", step=2.0) as progress:
+        cache = cache_mode(arguments.source_cache, "writeback", "source cache option", NOT_OPENED)
+        try:
+            with (
+                open_named(targets[0], arguments, cache=cache) as first,
+                open_named(targets[1], arguments, cache=cache) as second,
+            ):
+                progress(0, 1)
                 result = compare(first, second, strict=arguments.strict, progress=progress)
-            except ImageError as error:
-                report(error)
-                return NOT_MAPPED if isinstance(error, MapFailure) else NOT_READ
-            if not arguments.quiet:
-                tell(result)
-    except ImageError as error:
-        report(error)
-        return NOT_OPENED
+        except ImageError as error:
+            report(error)
+            return STATUS.get(type(error), NOT_OPENED)
+        if not arguments.quiet:
+            tell(result)
     return 0 if result else DIFFERENT
 
 

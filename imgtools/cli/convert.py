@@ -16,6 +16,7 @@ from imgtools.cli.convert_options import COMMAND, check_combinations
 from imgtools.cli.opening import find_output_format, gate_of, named, open_named
 from imgtools.cli.progress import progress_of
 from imgtools.cli.snapshots import require_no_snapshot
+from imgtools.cli.unfinished import Unfinished
 from imgtools.errors import ImageError, UnsupportedFeature
 from imgtools.operations.convert import convert
 from imgtools.operations.create import NewImage
@@ -76,16 +77,9 @@ class _Conversion:
         if self.new is not None:
             self._create(self.new)
             cache = cache_mode(self.arguments.cache, "unsafe")
-        try:
-            with self._open(cache) as target:
-                self._copy(target, progress)
-        except KeyboardInterrupt:
-            if self.new is not None and os.path.isfile(self.output):
-                os.unlink(self.output)
-                console.complain(f"'{self.output}' was not finished and has been removed")
-            else:
-                console.complain(f"'{self.output}' is not finished: its content is of no use")
-            raise
+        path, made = (self.output, False) if self.new is None else (self.new.path, True)
+        with Unfinished(path, made=made), self._open(cache) as target:
+            self._copy(target, progress)
 
     def _plan(self, options: dict[str, str]) -> NewImage:
         arguments = self.arguments

@@ -6,6 +6,7 @@ from imgtools.block.graph import Context
 from imgtools.cli.arguments import FORCE_SHARE, OPENING, Complaint, size_between
 from imgtools.cli.getopt import Command, Option
 from imgtools.cli.opening import find_output_format, gate_of, named, open_named
+from imgtools.cli.unfinished import Unfinished
 from imgtools.errors import BadOption, ImageError
 from imgtools.operations.create import NewImage
 from imgtools.operations.dd import copy_range
@@ -69,6 +70,7 @@ def run(arguments: Any) -> int:
             raise
         if start > source.size:
             raise Complaint(f"{values['if']}: cannot skip to specified offset")
-        with open_named(named(new.filename, format.name, False), arguments, writable=True) as copy:
+        made = named(new.filename, format.name, False)
+        with Unfinished(new.path, made=True), open_named(made, arguments, writable=True) as copy:
             copy_range(source, copy, start, min(copy.size, end - start))
     return 0

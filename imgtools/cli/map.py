@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from imgtools.block.extent import COMPRESSED, DATA, HOLE, ZERO
+from imgtools.block.extent import COMPRESSED, DATA, HOLE, READS_ZERO, RESERVED, ZERO
 from imgtools.cli import console
 from imgtools.cli.arguments import FORCE_SHARE, FORMAT, OPENING, OUTPUT, Complaint, output_format, size_between
 from imgtools.cli.getopt import Command, Option, UsageError
@@ -43,6 +43,7 @@ LINES = 4096
 FLAGS = {
     DATA: '"present": true, "zero": false, "data": true',
     COMPRESSED: '"present": true, "zero": false, "data": true',
+    RESERVED: '"present": true, "zero": true, "data": true',
     ZERO: '"present": true, "zero": true, "data": false',
     HOLE: '"present": false, "zero": true, "data": false',
 }
@@ -68,7 +69,7 @@ def run(arguments: Any) -> int:
 def human(extents: Iterable[Extent]) -> Iterator[str]:
     """A line for each extent that has data."""
     for start, length, kind, _, storage, offset in extents:
-        if kind in (ZERO, HOLE):
+        if kind in READS_ZERO:
             continue
         if offset is None or storage is None:
             raise Complaint("File contains external, encrypted or compressed clusters.")

@@ -37,7 +37,7 @@ class Progress:
 
     @property
     def percent(self) -> float:
-        return 100 * self.done / self.total if self.total else 100.0 if self.done else 0.0
+        return 100 * self.done / self.total if self.total else 100.0
 
     def show(self) -> None:
         """Something was done."""
@@ -68,16 +68,15 @@ class Progress:
 class Percent(Progress):
     """The peers' own form: "    (12.34/100%)" again and again on one line of standard output."""
 
-    STEP = 1.0
-    """Percent points between two prints."""
-
-    def __init__(self, description: str) -> None:
+    def __init__(self, description: str, step: float) -> None:
         super().__init__(description)
-        self.shown = -self.STEP
+        self.step = step
+        """Percent points between two prints."""
+        self.shown = -step
 
     def show(self) -> None:
         percent = self.percent
-        if abs(percent - self.shown) > self.STEP or percent in (0.0, 100.0):
+        if abs(percent - self.shown) > self.step or percent in (0.0, 100.0):
             self.shown = percent
             sys.stdout.write(f"    ({percent:.2f}/100%)\r")
             sys.stdout.flush()
@@ -152,8 +151,11 @@ class Bar(Progress):
         self._task = self._bar.add_task(self.description, total=self.total)
 
 
-def progress_of(arguments: Any, description: str) -> Progress:
-    """The progress that the options ask for; on a terminal, without any, a bar for work that takes its time."""
+def progress_of(arguments: Any, description: str, step: float = 1.0) -> Progress:
+    """The progress that the options ask for; on a terminal, without any, a bar for work that takes its time.
+
+    `step` is how many percent points -p waits for.
+    """
     from imgtools.cli import console
 
     style = getattr(arguments, "progress", None)
@@ -164,7 +166,7 @@ def progress_of(arguments: Any, description: str) -> Progress:
     if style == "none" or arguments.quiet:
         return Progress(description)
     if arguments.show_progress:
-        return Percent(description)
+        return Percent(description, step)
     if console.own and sys.stderr.isatty():
         return Bar(description, PATIENCE)
     return Progress(description)

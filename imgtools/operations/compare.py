@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from threading import Lock, Thread
 
-from imgtools.block.extent import COMPRESSED, DATA, HOLE, ZERO
+from imgtools.block.extent import COMPRESSED, DATA, READS_ZERO
 from imgtools.errors import ImageError, InputOutput
 from imgtools.operations.buffers import SIZE, ZEROES, PageBuffer
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from imgtools.block.extent import Extent
     from imgtools.block.node import Node
-
-EMPTY = (ZERO, HOLE)
 
 
 class Comparison:
@@ -36,6 +34,10 @@ class Comparison:
 
     def __bool__(self) -> bool:
         return self.difference is None
+
+
+class ReadFailure(InputOutput):
+    """A disk could not be read."""
 
 
 class MapFailure(ImageError):
@@ -88,7 +90,6 @@ class _Run:
 
     def run(self) -> Comparison:
         result = Comparison()
-        self.progress(0, self.total)
         if self.strict and self.shared != self.total:
             result.difference = "size"
             return result
@@ -137,12 +138,12 @@ class _Run:
             if self.strict and status(mine) != status(theirs):
                 self.found = start, "status"
                 return
-            first = None if mine.kind in EMPTY else self.first
-            second = None if theirs.kind in EMPTY else self.second
+            first = None if mine.kind in READS_ZERO else self.first
+            second = None if theirs.kind in READS_ZERO else self.second
             yield from self._cut(start, end, first, second)
         longer = self.first if self.first.size > self.shared else self.second
         for extent in extents_of(longer, self.shared, self.total):
-            data = None if extent.kind in EMPTY else longer
+            data = None if extent.kind in READS_ZERO else longer
             yield from self._cut(extent.start, extent.start + extent.length, data, None)
 
     def _cut(self, start: int, end: int, first: Node | None, second: Node | None) -> Iterator[_Piece]:
@@ -185,7 +186,7 @@ def read(node: Node, offset: int, buffer: memoryview) -> None:
     try:
         node.readinto(offset, buffer)
     except ImageError as error:
-        raise InputOutput(
+        raise ReadFailure(
             f"Error while reading offset {offset} of {node.filename}: {error.message}",
             path=node.filename,
             offset=offset,

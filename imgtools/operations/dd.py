@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgtools.block.extent import HOLE, ZERO
+from imgtools.block.extent import READS_ZERO
 from imgtools.operations.buffers import SIZE, PageBuffer
 
 TYPE_CHECKING = False
@@ -14,7 +14,7 @@ def copy_range(source: Node, target: Node, start: int, length: int) -> None:
     """Copy `length` bytes of `source` from `start` to the beginning of `target`, which reads as zeroes."""
     buffer = PageBuffer()
     for extent in source.extents(start, length):
-        if extent.kind in (ZERO, HOLE):
+        if extent.kind in READS_ZERO:
             continue
         end = extent.start + extent.length
         for offset in range(extent.start, end, SIZE):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from _thread import RLock
 
-from imgtools.block.extent import DATA, HOLE, ZERO, Extent
+from imgtools.block.extent import DATA, HOLE, READS_ZERO, RESERVED, ZERO, Extent
 from imgtools.block.format import Checkable, Compressing, Resizable
 from imgtools.block.node import Layer, fill_zero
 from imgtools.errors import AccessDenied, CorruptImage, ImageError, UnsupportedFeature
@@ -142,7 +142,6 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
 
     def layer_extents(self, offset: int, length: int) -> Iterator[Extent]:
         self.check_range(offset, length)
-        data = self.data
         held: tuple[int, int, str, int] | None = None
         for run in self.mapping.runs(offset, offset + length):
             if held is not None:
@@ -150,11 +149,22 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
                 if run[2] == kind and (kind != DATA or run[3] == host + stop - start):
                     held = (start, run[1], kind, host)
                     continue
-                yield Extent(start, stop - start, kind, 0, *((data, host) if kind == DATA else (None, None)))
+                yield from self._extents_of(held)
             held = run
         if held is not None:
-            start, stop, kind, host = held
-            yield Extent(start, stop - start, kind, 0, *((data, host) if kind == DATA else (None, None)))
+            yield from self._extents_of(held)
+
+    def _extents_of(self, run: tuple[int, int, str, int]) -> Iterator[Extent]:
+        """A run as one extent, or as several where the file tells which of its clusters were never written."""
+        start, stop, kind, host = run
+        if kind != DATA:
+            yield Extent(start, stop - start, kind)
+        elif not self.metadata_preallocated:
+            yield Extent(start, stop - start, DATA, 0, self.data, host)
+        else:
+            for below in self.data.extents(host, stop - start):
+                kind = RESERVED if below.kind in READS_ZERO else DATA
+                yield Extent(start + below.start - host, below.length, kind, 0, self.data, below.start)
 
     def prefetch(self, offset: int, length: int) -> None:
         for start, stop, kind, host in self.mapping.runs(offset, offset + length):

@@ -74,16 +74,16 @@ def read_array(storage: Storage, sector: int, entries: int, structure: str, type
 def table_runs(table: array[int], first: int, last: int, step: int) -> Iterator[tuple[int, int, int]]:
     """(position, count, entry) of the runs in a grain table: equal entries 0 or 1, or grains that lie side by side."""
     while first < last:
-        entry, count = table[first], last - first
+        entry = table[first]
         stride = step if entry > ZEROED else 0
-        # One run up to the end is by far the commonest, and its last entry gives it away.
-        if count > 4 and table[last - 1] == entry + stride * (count - 1) and _is_run(table, first, last, stride):
-            yield first, count, entry
-            return
         stop, expected = first + 1, entry + stride
-        while stop < last and table[stop] == expected:
-            stop += 1
-            expected += stride
+        if stop < last and table[stop] == expected:
+            # One run up to the end is by far the commonest, and its last entry gives it away.
+            if table[last - 1] == entry + stride * (last - 1 - first) and _is_run(table, first, last, stride):
+                stop = last
+            while stop < last and table[stop] == expected:
+                stop += 1
+                expected += stride
         yield first, stop - first, entry
         first = stop
 

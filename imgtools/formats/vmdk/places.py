@@ -7,11 +7,11 @@ counts units: grains, or sectors where grains are compressed. No run is longer t
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import Any
+    from collections.abc import Iterator
 
 LENGTH_BITS = 16
 LENGTH = (1 << LENGTH_BITS) - 1
@@ -31,39 +31,38 @@ def sort_places(places: array[int]) -> array[int]:
 
 
 def overlaps(places: array[int], unit: int) -> Iterator[int]:
-    """The first sector of each run that begins before an earlier one has ended."""
-    end = 0
-    for packed in _suspects(places, unit, lambda starts, ends: ends[:-1] > starts[1:]):
-        sector = packed >> LENGTH_BITS
-        if sector < end:
-            yield sector
-        end = max(end, sector + (packed & LENGTH) * unit)
+    """The first sector of runs that begin before the one in front of them has ended."""
+    for end, begin in _borders(places, unit):
+        if begin < end:
+            yield begin
 
 
 def gaps(places: array[int], unit: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """(first, last) of the sectors in [start, stop) that no run takes."""
-    for packed in _suspects(places, unit, lambda starts, ends: ends[:-1] < starts[1:]):
-        sector = packed >> LENGTH_BITS
-        if sector > start:
-            yield start, sector
-        start = max(start, sector + (packed & LENGTH) * unit)
-    if start < stop:
-        yield start, stop
+    """(first, last) of the sectors in [start, stop) that no run takes, where no two overlap."""
+    used = 0
+    if places:
+        used = (places[-1] >> LENGTH_BITS) + (places[-1] & LENGTH) * unit
+        if start < places[0] >> LENGTH_BITS:
+            yield start, places[0] >> LENGTH_BITS
+    for end, begin in _borders(places, unit):
+        if begin > start:
+            yield max(start, end), begin
+    if max(start, used) < stop:
+        yield max(start, used), stop
 
 
-def _suspects(places: array[int], unit: int, where: Callable[[Any, Any], Any]) -> Iterator[int]:
-    """Of many runs, the first and last and those on either side of a border `where` says something; of few, all."""
+def _borders(places: array[int], unit: int) -> Iterator[tuple[int, int]]:
+    """(end of a run, beginning of the next) where they differ."""
     if len(places) < MANY:
-        yield from places
+        for packed, following in pairwise(places):
+            end, begin = (packed >> LENGTH_BITS) + (packed & LENGTH) * unit, following >> LENGTH_BITS
+            if end != begin:
+                yield end, begin
         return
     import numpy
 
-    packed = numpy.frombuffer(places, dtype=numpy.uint64)
-    starts = packed >> numpy.uint64(LENGTH_BITS)
-    ends = starts + (packed & numpy.uint64(LENGTH)) * numpy.uint64(unit)
-    said = numpy.zeros(len(packed), dtype=bool)
-    said[[0, -1]] = True
-    found = where(starts, ends)
-    said[:-1] |= found
-    said[1:] |= found
-    yield from packed[said].tolist()
+    runs = numpy.frombuffer(places, dtype=numpy.int64)
+    starts = runs >> LENGTH_BITS & MAX_SECTOR - 1
+    ends = starts + (runs & LENGTH) * unit
+    differ = numpy.flatnonzero(ends[:-1] != starts[1:])
+    yield from zip(ends[differ].tolist(), starts[differ + 1].tolist(), strict=True)
