@@ -1,7 +1,7 @@
 """Test cases for semantics, made from the table: an instruction, and a state in which it can be executed.
 
-A `Case` is an instruction of 64-bit user mode with registers, flags and memory such that it touches nothing but the
-4 KiB at `AREA`, and that the manual says what it computes. What no case contains, and why, is in `EXCLUDED`.
+A `Case` is an instruction of 64-bit or 32-bit user mode with registers, flags and memory such that it touches nothing
+but the 4 KiB at `AREA`, and that the manual says what it computes. What no case contains, and why, is in `EXCLUDED`.
 
     case = random_case(encoding, Random(1))
     case.code, case.state, case.undefined        # bytes for CODE, what to load, flags not to compare
@@ -26,18 +26,19 @@ AREA_SIZE = 4096
 MIDDLE = AREA + AREA_SIZE // 2
 TARGETS = range(AREA + 512, AREA + AREA_SIZE - 512)  # where operands begin; a few kinds reach beyond, either way
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
-M64 = (1 << 64) - 1
 
 EXCLUDED = {
     "the operating system's segments and their bases": (
-        "LAR LSL VERR VERW SLDT STR SGDT SIDT SMSW LFS LGS LSS RDFSBASE RDGSBASE WRFSBASE WRGSBASE"
+        "LAR LSL VERR ARPL VERW SLDT STR SGDT SIDT SMSW LDS LES LFS LGS LSS RDFSBASE RDGSBASE WRFSBASE WRGSBASE"
     ),
     "the processor's identity, time or noise": "CPUID RDTSC RDTSCP RDPMC RDRAND RDSEED XGETBV",
+    "exceptions that the host reports as others": "BOUND",
     "images of state with places that processors fill differently": (
         "FXSAVE FXRSTOR XSAVE XSAVEC XSAVEOPT XRSTOR FLDENV FNSTENV FRSTOR FNSAVE"
     ),
 }
 EXCLUDED_MNEMONICS = frozenset(" ".join(EXCLUDED.values()).split())
+SEGMENTS = frozenset(("ES", "CS", "SS", "DS", "FS", "GS"))
 # Excluded by their marks: they leave user mode or the straight line, or depend on the mode of the processor.
 EXCLUDED_MARKS = frozenset(("cpl0", "iopl", "flow"))
 
@@ -70,26 +71,26 @@ class Case:
     undefined: int
 
 
-def executable(encoding: Encoding) -> bool:
-    """Whether cases of this row can be made."""
+def executable(encoding: Encoding, mode: int = 64) -> bool:
+    """Whether cases of this row can be made for 64-bit or 32-bit mode."""
     form = encoding.form
-    segments = any(code.method == "S" or code.text in ("FS", "GS") for code in form.operands)
+    segments = any(code.method == "S" or code.text in SEGMENTS for code in form.operands)
     excluded = form.marks & EXCLUDED_MARKS or form.mnemonic in EXCLUDED_MNEMONICS
-    return 64 in encoding.modes and not excluded and not segments
+    return mode in encoding.modes and not excluded and not segments
 
 
-def random_case(encoding: Encoding, random: Random) -> Case:
-    """A case of a row that is `executable`."""
+def random_case(encoding: Encoding, random: Random, mode: int = 64) -> Case:
+    """A case of a row that is `executable` in the mode."""
     while True:
-        code = _random_code(encoding, random)
+        code = _random_code(encoding, mode, random)
         try:
-            instruction = decode(code, 64)
+            instruction = decode(code, mode)
         except DecodeError:
             continue
         if instruction.form != encoding.form or not _is_defined(instruction):
             continue
         code = _aim_displacement(code, instruction)
-        instruction = decode(code, 64)
+        instruction = decode(code, mode)
         registers = _random_registers(instruction, random)
         if not _aim_registers(instruction, registers, random):
             continue
@@ -106,19 +107,19 @@ def effective_address(memory: Memory, registers: tuple[int, ...] | list[int], ne
     return base + index + memory.displacement & (1 << memory.address_size) - 1
 
 
-def _random_code(encoding: Encoding, random: Random) -> bytes:
+def _random_code(encoding: Encoding, mode: int, random: Random) -> bytes:
     """An encoding with the prefixes that mean something in it."""
     prefixes = b""
     marks = encoding.form.marks
     if encoding.prefix == "" and encoding.map < 4 and random.random() < 0.25:
         prefixes += b"\x66"
-    if random.random() < 0.1:
+    if mode == 64 and random.random() < 0.1:  # 16-bit addresses do not reach the area
         prefixes += b"\x67"
     if "lock" in marks and random.random() < 0.2:
         prefixes += b"\xf0"
     if marks & {"rep", "repe"}:
         prefixes += random.choice((b"", b"\xf3", b"\xf2" if "repe" in marks else b"\xf3"))
-    return prefixes + random_encoding(encoding, 64, random)
+    return prefixes + random_encoding(encoding, mode, random)
 
 
 def _is_defined(instruction: Instruction) -> bool:
@@ -126,6 +127,8 @@ def _is_defined(instruction: Instruction) -> bool:
     name = instruction.form.mnemonic
     if name in ("SHL", "SHR", "SHLD", "SHRD") and instruction.form.operands[-1].text == "Ib":
         return instruction.immediate & (63 if instruction.operand_size == 64 else 31) < _bits(instruction)
+    if name == "AAM":  # by 0 raises #DE
+        return instruction.immediate > 0
     if name == "BSWAP":
         return instruction.operand_size > 16
     if name in ("CMPPS", "CMPPD", "CMPSS", "CMPSD"):
@@ -142,7 +145,8 @@ def _bits(instruction: Instruction) -> int:
 
 def _random_registers(instruction: Instruction, random: Random) -> list[int]:
     """General registers with which the implied operands are in the area, and the result is defined."""
-    registers = [random_integer(random, 64) for _ in range(16)]
+    count, bits = (16, 64) if instruction.mode == 64 else (8, 32)
+    registers = [random_integer(random, bits) for _ in range(count)] + [0] * (16 - count)
     registers[RSP] = MIDDLE
     name = instruction.form.mnemonic
     if _is_string(instruction):
@@ -158,10 +162,10 @@ def _random_registers(instruction: Instruction, random: Random) -> list[int]:
         registers[RCX] = registers[RCX] & ~0xFF | random.randrange(_bits(instruction))
     elif name in ("DIV", "IDIV"):  # mostly no #DE
         negative = name == "IDIV" and registers[RAX] >> instruction.operand_size - 1 & 1
-        registers[RDX] = M64 if negative else 0
-        registers[RAX] &= ~0xFF80 if _bits(instruction) == 8 else M64
+        registers[RDX] = (1 << bits) - 1 if negative else 0
+        registers[RAX] &= ~0xFF80 if _bits(instruction) == 8 else ~0
     elif _is_bit_string(instruction):
-        registers[instruction.reg] = random.randrange(-1024, 1024) & M64
+        registers[instruction.reg] = random.randrange(-1024, 1024) % (1 << bits)
     return registers
 
 
@@ -205,7 +209,7 @@ def _aim_displacement(code: bytes, instruction: Instruction) -> bytes:
     size = 4 if instruction.form.has_modrm_operand else memory.address_size // 8
     for position in range(instruction.length - size, 0, -1):
         patched = code[:position] + target.to_bytes(size, "little") + code[position + size :]
-        if decode(patched, 64).displacement == target:
+        if decode(patched, instruction.mode).displacement == target:
             return patched
     raise AssertionError(f"no displacement in {code.hex()}")
 

@@ -7,6 +7,9 @@ process: an instruction that faults ends the child by a signal, the parent notes
     with Host() as host:
         outcomes = host.run(cases)
 
+32-bit cases run in compatibility mode, into and out of which the trampoline jumps by far pointers (SDM Vol. 3, section
+5.8.3.1; the selectors are Linux's).
+
 Linux on x86-64 only; `available()` says whether this is such a host. An instruction that the host does not have raises
 SIGILL like one that does not exist: ask `host_features` first.
 """
@@ -34,8 +37,9 @@ DATA = CODE + PAGE  # what the trampoline loads and stores
 TRAMPOLINE = CODE + 64  # leads to the instruction at CODE, and goes on behind it
 RESUME = TRAMPOLINE + 1024
 SLOT = 32  # bytes at CODE: the instruction, and a jump to RESUME
-REGISTERS, FLAGS, HOST_RSP, FX, HOST_FX = 0, 128, 136, 256, 1024
+REGISTERS, FLAGS, HOST_RSP, ENTRY, FX, HOST_FX = 0, 128, 136, 144, 256, 1024
 RSP = 4
+USER_CODE_32, USER_CODE_64, USER_DATA = 0x23, 0x33, 0x2B
 CALLEE_SAVED = (3, 5, 12, 13, 14, 15)
 
 RESULT = struct.Struct(f"<16QQ512s{AREA_SIZE}s")
@@ -102,7 +106,9 @@ class Host:
             while len(outcomes) < len(cases):
                 status = self._run_in_child(cases, len(outcomes), shared)
                 done = struct.unpack_from("<Q", shared, 0)[0]
-                outcomes += (self._result(shared, index) for index in range(len(outcomes), done))
+                outcomes += (
+                    self._result(shared, index, cases[index].instruction.mode) for index in range(len(outcomes), done)
+                )
                 if os.WIFSIGNALED(status) and os.WTERMSIG(status) in VECTORS:
                     outcomes.append(Fault(VECTORS[os.WTERMSIG(status)]))
                 elif status:
@@ -133,7 +139,13 @@ class Host:
 
     def _run_here(self, case: Case) -> bytes:
         state = case.state
-        jump = b"\xe9" + (RESUME - (CODE + len(case.code) + 5)).to_bytes(4, "little", signed=True)
+        mode = case.instruction.mode
+        if mode == 64:
+            jump = b"\xe9" + (RESUME - (CODE + len(case.code) + 5)).to_bytes(4, "little", signed=True)
+        else:
+            jump = b"\xea" + struct.pack("<IH", RESUME, USER_CODE_64)
+        entry = struct.pack("<IH", CODE, USER_CODE_64 if mode == 64 else USER_CODE_32)
+        ctypes.memmove(DATA + ENTRY, *_sized(entry))
         ctypes.memmove(CODE, *_sized((case.code + jump).ljust(SLOT, b"\xcc")))
         ctypes.memmove(AREA, state.memory, AREA_SIZE)
         ctypes.memmove(DATA + REGISTERS, *_sized(struct.pack("<17Q", *state.registers, state.flags)))
@@ -142,8 +154,10 @@ class Host:
         registers = ctypes.string_at(DATA + REGISTERS, 136)
         return registers + ctypes.string_at(DATA + FX, 512) + ctypes.string_at(AREA, AREA_SIZE)
 
-    def _result(self, shared: mmap.mmap, index: int) -> State:
+    def _result(self, shared: mmap.mmap, index: int, mode: int) -> State:
         *registers, flags, image, memory = RESULT.unpack_from(shared, 8 + index * RESULT.size)
+        if mode == 32:  # the upper halves and the upper registers are undefined
+            registers = [register & 0xFFFFFFFF for register in registers[:8]] + [0] * 8
         return state_from(tuple(registers), flags, image, memory)
 
 
@@ -218,13 +232,14 @@ def _trampoline_head() -> bytes:
         code.emit(f"41{0x50 + register - 8:02x}" if register > 7 else f"{0x50 + register:02x}")
     code.data("480fae", 0, HOST_FX)  # fxsave64
     code.store(RSP, HOST_RSP)
+    code.emit(f"b8{USER_DATA:02x}000000 8ed8 8ec0")  # 64-bit mode does not care what DS and ES are
     code.data("480fae", 1, FX)  # fxrstor64
     code.data("ff", 6, FLAGS)  # push
     code.emit("9d")  # popfq; what follows changes no flags
     for register in range(16):
         code.load(register, REGISTERS + 8 * register)
-    end = code.address + len(code.code) + 5
-    return code.code + b"\xe9" + (CODE - end).to_bytes(4, "little", signed=True)
+    code.data("ff", 5, ENTRY)  # jmp far
+    return code.code
 
 
 def _trampoline_tail() -> bytes:

@@ -30,12 +30,12 @@ from emulator.x86.generate import (
     random_case,
 )
 from emulator.x86.hostcpu import Fault, Host, Outcome, available, host_features
-from emulator.x86.instruction import Memory
+from emulator.x86.instruction import Memory, Register
 from emulator.x86.table import ENCODINGS, FORMS
 from tests.conftest import cannot_run
 
 SEEDS = int(os.environ.get("X86_SEEDS", "1"))
-CASES_PER_ROW = 2
+CASES_PER_ROW = {64: 2, 32: 1}
 # All that a flag must not reach unless it is tested
 REST = ("registers", "xmm", "x87", "control", "status", "tags", "memory")
 
@@ -48,12 +48,12 @@ def host() -> Iterator[Host]:
         yield opened
 
 
-def cases_of(name: str, seed: int) -> list[Case]:
+def cases_of(name: str, mode: int, seed: int) -> list[Case]:
     """Cases of every row that the host's processor has."""
-    random = Random(f"{name} {seed}")
+    random = Random(f"{name} {mode} {seed}")
     features = host_features() | {"base"}
-    rows = [row for row in ENCODINGS if executable(row) and row.form.feature in features]
-    return [random_case(row, random) for row in rows for _ in range(CASES_PER_ROW)]
+    rows = [row for row in ENCODINGS if executable(row, mode) and row.form.feature in features]
+    return [random_case(row, random, mode) for row in rows for _ in range(CASES_PER_ROW[mode])]
 
 
 def with_flags(case: Case, flags: int) -> Case:
@@ -73,17 +73,19 @@ def violations(case: Case, before: int, after: State) -> str:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_flags_written(host: Host, seed: int) -> None:
-    cases = cases_of("written", seed)
+@pytest.mark.parametrize("mode", [64, 32])
+def test_flags_written(host: Host, mode: int, seed: int) -> None:
+    cases = cases_of("written", mode, seed)
     for case, outcome in zip(cases, host.run(cases), strict=True):
         if isinstance(outcome, State):
             assert not violations(case, case.state.flags, outcome), text(case.instruction)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_flags_tested(host: Host, seed: int) -> None:
+@pytest.mark.parametrize("mode", [64, 32])
+def test_flags_tested(host: Host, mode: int, seed: int) -> None:
     """An instruction does the same whatever the flags are that it does not test."""
-    cases = [case for case in cases_of("tested", seed) if "keep0" not in case.instruction.form.marks]
+    cases = [case for case in cases_of("tested", mode, seed) if "keep0" not in case.instruction.form.marks]
     untested = [STATUS_MASK & ~flags_tested(case.instruction.form, case.instruction.opcode) for case in cases]
     flipped = [with_flags(case, case.state.flags ^ flags) for case, flags in zip(cases, untested, strict=True)]
     for case, one, other in zip(cases, host.run(cases), host.run(flipped), strict=True):
@@ -97,12 +99,13 @@ def test_flags_tested(host: Host, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_unicorn_agrees_with_the_host(host: Host, seed: int) -> None:
+@pytest.mark.parametrize("mode", [64, 32])
+def test_unicorn_agrees_with_the_host(host: Host, mode: int, seed: int) -> None:
     """Two processors that know nothing of each other do the same with what the generator made."""
     unicorn = pytest.importorskip("x86_unicorn", reason="unicorn is not installed", exc_type=ImportError)
-    cases = [case for case in cases_of("unicorn", seed) if not unicorn.shortcoming(case)]
-    assert len(cases) > 1000
-    outcomes = zip(cases, host.run(cases), unicorn.Unicorn().run(cases), strict=True)
+    cases = [case for case in cases_of("unicorn", mode, seed) if not unicorn.shortcoming(case)]
+    assert len(cases) > 500
+    outcomes = zip(cases, host.run(cases), unicorn.Unicorn(mode).run(cases), strict=True)
     found = [(case, differences(case, one, other)) for case, one, other in outcomes]
     assert not [(case.code.hex(), text(case.instruction), names) for case, names in found if names]
 
@@ -142,6 +145,24 @@ def test_an_outcome_in_full(host: Host) -> None:
 FAULTING = {"31c0 f7f0": 0, "0f0b": 6, "a1 0000000000000000 00": 13, "f4": 13}
 
 
+def test_vex_fields_in_32_bit_mode(host: Host) -> None:
+    """VEX.W, VEX.B and the top bit of VEX.vvvv are ignored: ANDN computes with the registers that we decode."""
+    if "BMI1" not in host_features():
+        cannot_run("the host's processor has no BMI1")
+    random = Random("vex")
+    andn = next(row for row in ENCODINGS if row.form.name == "ANDN_Gy_By_Ey")
+    cases = [case for case in (random_case(andn, random, 32) for _ in range(100)) if case.instruction.rm >= 0]
+    for case, outcome in zip(cases, host.run(cases), strict=True):
+        assert isinstance(outcome, State)
+        result, inverted, source = (operand.number for operand in registers_of(case))
+        before = case.state.registers
+        assert outcome.registers[result] == ~before[inverted] & before[source], case.code.hex()
+
+
+def registers_of(case: Case) -> list[Register]:
+    return [operand for operand in case.instruction.operands if isinstance(operand, Register)]
+
+
 def test_faults_are_outcomes(host: Host) -> None:
     """A fault ends the child and no more: the cases after it run."""
     state = random_case(next(row for row in ENCODINGS if row.form.name == "CLC"), Random(1)).state
@@ -153,15 +174,16 @@ def test_faults_are_outcomes(host: Host) -> None:
 
 
 def test_most_forms_have_cases() -> None:
-    made = {row.form.name for row in ENCODINGS if executable(row)}
-    assert len(made) > 700
+    made = {row.form.name for row in ENCODINGS if executable(row) or executable(row, 32)}
+    assert len(made) > 750
     assert {form.mnemonic for form in FORMS} >= EXCLUDED_MNEMONICS
 
 
-def test_cases_stay_in_the_area() -> None:
-    for case in cases_of("area", 0):
+@pytest.mark.parametrize("mode", [64, 32])
+def test_cases_stay_in_the_area(mode: int) -> None:
+    for case in cases_of("area", mode, 0):
         instruction = case.instruction
-        assert decode(case.code, 64) == instruction
+        assert decode(case.code, mode) == instruction
         for operand in instruction.operands:
             if isinstance(operand, Memory) and instruction.form.mnemonic not in ("LEA", "NOP"):
                 address = effective_address(operand, case.state.registers, CODE + instruction.length)

@@ -88,9 +88,7 @@ def _defined_otherwise(code: bytes, ours: tuple[int, str], theirs: tuple[int, st
     return _spelled_otherwise(code, ours, theirs, mine, name)
 
 
-def _spelled_otherwise(
-    code: bytes, ours: tuple[int, str], theirs: tuple[int, str], mine: str, name: str
-) -> str | None:
+def _spelled_otherwise(code: bytes, ours: tuple[int, str], theirs: tuple[int, str], mine: str, name: str) -> str | None:
     if ours[0] != theirs[0]:
         return None
     if mine == "nop" and theirs[1] in ("xchg ax,ax", "xchg eax,eax"):
