@@ -252,7 +252,8 @@ class GrainExtent(DiskExtent):
         """(start, stop, entry, grain) for the range: runs cut to its bytes, and the first grain of each."""
         end, size = offset + length, self.grain
         for grain, count, entry in self.runs(offset // size, div_up(end, size)):
-            yield max(grain * size, offset), min((grain + count) * size, end), entry, grain
+            start, stop = grain * size, (grain + count) * size
+            yield start if start > offset else offset, stop if stop < end else end, entry, grain
 
     # The verbs.
 
