@@ -103,7 +103,7 @@ np 0F AE /7 11B      | SFENCE                             | SSE
 0F AF                | IMUL       Gv,Ev                   | m:OC u:SZAP
 0F B0                | CMPXCHG    Eb,Gb                   | lock m:OSZAPC
 0F B1                | CMPXCHG    Ev,Gv                   | lock m:OSZAPC
-0F B2                | LSS        Gv,Mp                   | flow
+0F B2                | LSS        Gv,Mp                   |
 0F B3                | BTR        Ev,Gv                   | lock m:C u:OSAP
 0F B4                | LFS        Gv,Mp                   |
 0F B5                | LGS        Gv,Mp                   |
