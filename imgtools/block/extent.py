@@ -44,6 +44,13 @@ else:
     Extent = namedtuple("Extent", "start length kind depth storage offset", defaults=(0, None, None))
 
 
+def placed(start: int, length: int, storage: Node, offset: int) -> Iterator[Extent]:
+    """The extents of a range that has its place in `storage`: RESERVED where that says nothing was ever written."""
+    for below in storage.extents(offset, length):
+        kind = RESERVED if below.kind in READS_ZERO else DATA
+        yield Extent(start + below.start - offset, below.length, kind, 0, storage, below.start)
+
+
 def clip(extent: Extent, start: int, end: int) -> Extent:
     """The part of `extent` that lies in [start, end); the two must overlap."""
     first = max(extent.start, start)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from _thread import RLock
 
-from imgtools.block.extent import DATA, HOLE, READS_ZERO, RESERVED, ZERO, Extent
+from imgtools.block.extent import DATA, HOLE, ZERO, Extent, placed
 from imgtools.block.format import Checkable, Compressing, Resizable
 from imgtools.block.node import Layer, fill_zero
 from imgtools.errors import AccessDenied, CorruptImage, ImageError, UnsupportedFeature
@@ -162,9 +162,7 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
         elif not self.metadata_preallocated:
             yield Extent(start, stop - start, DATA, 0, self.data, host)
         else:
-            for below in self.data.extents(host, stop - start):
-                kind = RESERVED if below.kind in READS_ZERO else DATA
-                yield Extent(start + below.start - host, below.length, kind, 0, self.data, below.start)
+            yield from placed(start, stop - start, self.data, host)
 
     def prefetch(self, offset: int, length: int) -> None:
         for start, stop, kind, host in self.mapping.runs(offset, offset + length):

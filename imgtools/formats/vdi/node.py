@@ -17,7 +17,7 @@ from _thread import RLock
 from array import array
 from itertools import islice
 
-from imgtools.block.extent import DATA, ZERO, Extent, merge
+from imgtools.block.extent import DATA, ZERO, Extent, merge, placed
 from imgtools.block.format import Checkable
 from imgtools.block.node import Node, fill_zero
 from imgtools.errors import CorruptImage
@@ -150,8 +150,7 @@ class VdiNode(Node, Checkable):
                 yield Extent(start, count, DATA)  # whoever reads it is told
             elif self.header.image_type == STATIC:
                 # A static image has all its blocks from the start; only the file knows which were ever written.
-                for extent in self.storage.extents(position, count):
-                    yield extent._replace(start=extent.start - position + start)
+                yield from placed(start, count, self.storage, position)
             else:
                 yield Extent(start, count, DATA, 0, self.storage, position)
 

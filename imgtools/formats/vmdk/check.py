@@ -221,7 +221,7 @@ class GrainCheck:
             wrong = self._fault(entry, count)
             if wrong:
                 where = self.extent.directory[index] * SECTOR + position * table.itemsize
-                problems.append((f"grain {base + position} {wrong}", where))
+                problems.append((f"cluster offset for sector {self._sector(base + position)} {wrong}", where))
             elif self.compressed:
                 for number in range(count):
                     self._add_compressed(base + position + number, entry + number * self.extent.grain_sectors)
@@ -243,6 +243,10 @@ class GrainCheck:
             return
         self.found.append(sector << LENGTH_BITS | div_up(length, SECTOR))
 
+    def _sector(self, grain: int) -> int:
+        """The disk's sector where a grain begins."""
+        return self.extent.start // SECTOR + grain * self.extent.grain_sectors
+
     def _runs(self, index: int, table: array[int]) -> Iterator[tuple[int, int, int]]:
         last = min(self.extent.table_entries, self.extent.grains - index * self.extent.table_entries)
         return table_runs(table, 0, last, self.extent.grain_sectors)
@@ -257,7 +261,7 @@ class GrainCheck:
         if self.borders and entry < self.borders[-1]:
             at = bisect_right(self.borders, entry)
             if at % 2 or self.borders[at] < last + self.unit:
-                return "lies in the metadata"
+                return "points into the metadata"
         return None
 
     def _tell(self, problems: list[tuple[str, int]], *, fixed: bool, note: str = "") -> None:
