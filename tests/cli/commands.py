@@ -333,6 +333,17 @@ map --output=json disk.vmdk
 map --output=json v2.qcow2
 map --output=json compressed.qcow2
 map --output=human base.qcow2
+map --output=json zeroed.qcow2
+map zeroed.qcow2
+map --output=json reserved.qcow2
+map reserved.qcow2
+map --output=json flat.vmdk
+map flat.vmdk
+compare -s zeroed.qcow2 reserved.qcow2
+compare -s reserved.qcow2 reserved.qcow2
+measure -O qcow2 reserved.qcow2
+info flat.vmdk
+info --output=json flat.vmdk
 map --output=xml base.qcow2
 map -s 32k base.qcow2
 map -s 32k -l 64k base.qcow2
@@ -394,6 +405,9 @@ compare -q base.qcow2 base.qcow2
 compare -q base.qcow2 larger.qcow2
 compare -p base.qcow2 top.qcow2
 compare -p empty.raw empty.raw
+compare -p base.qcow2 nothing
+compare -p nothing base.qcow2
+compare -p -T foo base.qcow2 base.qcow2
 compare -p -q base.qcow2 base.qcow2
 compare -s -p base.qcow2 larger.qcow2
 compare -f raw base.qcow2 base.qcow2
@@ -677,6 +691,10 @@ convert --image-opts driver=raw,file.filename=disk.raw new && compare -f raw -F 
 convert -n --target-image-opts disk.raw driver=raw,file.filename=base.raw && compare disk.raw base.raw
 convert -q disk.raw new
 convert -p -q disk.raw new
+convert -p nothing new
+convert -p -T foo disk.raw new
+convert -p -O foo disk.raw new
+convert -p empty.raw new
 convert disk.raw base.qcow2 new && info new
 convert -O qcow2 base.qcow2 odd.raw odd.raw new && info new
 convert -O qcow2 base.qcow2 new && compare -s base.qcow2 new && check new && map --output=json new

@@ -13,6 +13,9 @@ qemu-img create -q -f qcow2 base.qcow2 1M
 qemu-img create -q -f qcow2 larger.qcow2 2M
 qemu-img create -q -f vdi disk.vdi 1M
 qemu-img create -q -f vmdk disk.vmdk 1M
+qemu-img create -q -f qcow2 zeroed.qcow2 1M
+qemu-img create -q -f qcow2 -o preallocation=metadata reserved.qcow2 1M
+qemu-img create -q -f vmdk -o subformat=monolithicFlat flat.vmdk 1M
 qemu-img create -q -f raw odd.raw 10000
 qemu-img create -q -f raw empty.raw 0
 """
@@ -32,6 +35,7 @@ def make_pictures(directory: Path) -> None:
     for name in ("disk.raw", "base.qcow2", "larger.qcow2", "disk.vdi", "disk.vmdk"):
         write(name, name.split(".")[1], *PATTERNS)
     write("larger.qcow2", "qcow2", "write -z 1M 512k")
+    write("zeroed.qcow2", "qcow2", "write 0 128k", "write -z 0 64k")
     run("qemu-img", "convert", "-O", "raw", "base.qcow2", "base.raw")
     run("qemu-img", "convert", "-O", "qcow2", "-o", "compat=0.10", "base.qcow2", "v2.qcow2")
     run("qemu-img", "convert", "-O", "qcow2", "-c", "base.qcow2", "compressed.qcow2")

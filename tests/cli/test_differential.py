@@ -8,6 +8,7 @@ DIFFERENCES with their reasons, and a case that stops to differ has to leave tha
 from __future__ import annotations
 
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -64,7 +65,10 @@ DIFFERENCES = {
     "check -r leaks --output=json leak.qcow2": REPEATED,
     "check -q -r leaks leak.qcow2": REPEATED,
     "check broken-backing.qcow2": WITHOUT_BACKING,
+    "map --output=json zeroed.qcow2": "where a zeroed cluster has its place is not told yet",
+    "map --output=json flat.vmdk": "a hole in a flat extent is told as a hole in a raw file is",
     "measure -O qcow2 base.qcow2": BITMAPS,
+    "measure -O qcow2 reserved.qcow2": BITMAPS,
     "measure -O qcow2 --output=json top.qcow2": BITMAPS,
     "dd if=disk.raw of=new bs=4k skip=16 count=4 && info -f raw --output=json new": COUNT,
     "dd if=disk.raw of=new bs=4k skip=2 count=4 && info -f raw --output=json new": COUNT,
@@ -87,7 +91,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy_pictures(line: str, pictures: Path, directory: Path) -> Path:
     """A directory with those of the images that a command line names, and what they stand on."""
     directory.mkdir()
-    named = [path for path in pictures.iterdir() if path.name in line or (path.name == "base.qcow2" and "top" in line)]
+    below = {"top.qcow2": "base.qcow2", "flat.vmdk": "flat-flat.vmdk"}
+    wanted = {name for name in os.listdir(pictures) if name in line}
+    named = [pictures / name for name in wanted | {below[name] for name in wanted & set(below)}]
     if named:
         subprocess.run(["cp", "-a", "--sparse=always", *named, directory], check=True)
     return directory

@@ -39,6 +39,7 @@ def test_layout() -> None:
         ("\u00e9\u20ac", '"\\u00E9\\u20AC"'),
         ("\U0001f600", '"\\uD83D\\uDE00"'),
         ("bad\udcff", '"bad\\uFFFD"'),
+        ("\ud800", '"\\uFFFD"'),
     ],
 )
 def test_strings(text: str, expected: str) -> None:
