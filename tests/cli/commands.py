@@ -222,6 +222,7 @@ create -f qcow2 -b disk.raw -F raw new && info --backing-chain new
 create -f qcow2 -b nothing -F qcow2 new
 create -f qcow2 -b nothing -F qcow2 -u new
 create -f qcow2 -b nothing -F qcow2 -u new 1M && info new
+create -f qcow2 -b a,b -F qcow2 -u new 1M && info new
 create -f qcow2 -b nothing -u new 1M
 create -f qcow2 -b nothing new 1M
 create -f qcow2 -b '' new 1M
