@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from imgtools.block.node import Buffer
 from imgtools.block.protocols.memory import MemoryNode
 from imgtools.errors import InputOutput
 from imgtools.operations.bench import bench
@@ -22,7 +21,7 @@ class Recorder(MemoryNode):
         self.check_range(offset, len(buffer))
         self.asked.append(("read", offset, len(buffer)))
 
-    def write(self, offset: int, data: Buffer) -> None:
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         self.check_range(offset, len(data))
         super().write(offset, data)
         self.asked.append(("write", offset, bytes(data)[0]))
