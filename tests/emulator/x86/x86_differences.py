@@ -11,7 +11,7 @@ from emulator.x86.decode import DecodeError, decode
 from emulator.x86.disasm import text
 
 PREFIX_BYTES = frozenset(bytes.fromhex("26 2E 36 3E 64 65 66 67 F0 F2 F3"))
-LONE_PREFIX = re.compile(r"rex(\.W?R?X?B?)?|(addr|data)(16|32)")
+LONE_PREFIX = re.compile(r"(?:lock )?rex(\.W?R?X?B?)?|(addr|data)(16|32)")
 MANDATORY = frozenset(bytes.fromhex("66 F2 F3"))
 
 # Instructions that objdump knows and the table does not have on purpose: each raises #UD here.
@@ -19,9 +19,10 @@ ABSENT = {
     "AVX, AVX-512, FMA, F16C": r"v\w+|k\w+|\{.*",
     "AMX": r"(ld|st)tilecfg|tile\w+|tdp\w+",
     "VMX, SVM": r"vm\w+|inv(ept|vpid|lpga)|skinit|clgi|stgi|rmp\w+|pvalidate|psmash|tlbsync|invlpgb|enclv",
-    "SMM, SMX, SGX": r"rsm|getsec|encl[su]",
+    "SMM, SMX, SGX, TDX": r"rsm|getsec|encl[su]|tdcall|seam\w+",
+    "the 80287 (DB E5)": r"frstpm",
     "MONITOR, WAITPKG, HRESET, power": r"monitorx?|mwaitx?|umonitor|umwait|tpause|hreset|mcommit",
-    "transactions": r"xbegin|xend|xabort|xtest|xsusldtrk|xresldtrk",
+    "transactions": r"xbegin[wdq]?|xend|xabort|xtest|xsusldtrk|xresldtrk",
     "CET (its no-operations are there)": r"incssp[dq]|rdssp[dq]|saveprevssp|rstorssp|wrss[dq]|wruss[dq]|(set|clr)ssbsy",
     "MPX (its opcodes are no-operations here)": r"bnd\w+",
     "cache control": r"clwb|clflushopt|cldemote|clzero|wbnoinvd|movdir\w+|enqcmds?|prefetchit[01]",
@@ -91,7 +92,7 @@ def _defined_otherwise(code: bytes, ours: tuple[int, str], theirs: tuple[int, st
 def _spelled_otherwise(code: bytes, ours: tuple[int, str], theirs: tuple[int, str], mine: str, name: str) -> str | None:
     if ours[0] != theirs[0]:
         return None
-    if mine == "nop" and theirs[1] in ("xchg ax,ax", "xchg eax,eax"):
+    if mine == "nop" and theirs[1] in ("xchg ax,ax", "xchg eax,eax", "xchg rax,rax"):
         return "90 is NOP with any prefix but REX.B (SDM Vol. 2, NOP), objdump looks at the operand size"
     if mine == "xchg" and name == "pause":
         return "PAUSE is F3 90 without REX.B: with it the processor exchanges r8 and rax"
