@@ -39,6 +39,8 @@ class Node:
 
     driver = "node"
     """The name of the kind of node, as in `-f`."""
+    fixed_layout = False
+    """Whether bytes have their place in the file from the start, so that it does not matter which come first."""
 
     def __init__(self, filename: str, size: int, *, read_only: bool = True) -> None:
         self.filename = filename
@@ -158,6 +160,7 @@ class Filter(Node):
         super().__init__(child.filename, child.size, read_only=child.read_only)
         self.children["file"] = child
         self.child = child
+        self.fixed_layout = child.fixed_layout
 
     def readinto(self, offset: int, buffer: memoryview) -> None:
         self.child.readinto(offset, buffer)

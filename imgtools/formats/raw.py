@@ -29,6 +29,7 @@ class RawNode(Node, Resizable):
     """The bytes of `storage` from `window_start`, `size` of them."""
 
     driver = "raw"
+    fixed_layout = True
 
     def __init__(self, storage: Storage, *, window_start: int = 0, size: int | None = None) -> None:
         length = round_up(max(0, storage.size - window_start), SECTOR) if size is None else size

@@ -78,7 +78,8 @@ def convert(
     progress         called with (bytes done, bytes in all), from any of the threads
     """
     job = _Job(sources, target, compress, level, target_is_zero, target_backing, sparse_size)
-    job.in_order, job.salvage, job.rate_limit = in_order, salvage, rate_limit
+    job.ordered = (in_order and not target.fixed_layout) or job.compressing is not None
+    job.salvage, job.rate_limit = salvage, rate_limit
     job.progress, job.warn = progress, warn or (lambda message: None)
     job.run(max(1, threads))
 
@@ -151,7 +152,7 @@ class _Job:
         if self.unit > PAGE:
             self.zero_unit = max(self.zero_unit, min(self.unit, 65536))
         self.zeroes = bytes(self.zero_unit)
-        self.in_order = True
+        self.ordered = True
         self.salvage = False
         self.rate_limit: int | None = None
         self.progress: Callable[[int, int], None] | None = None
@@ -327,7 +328,7 @@ class _Job:
 
     def _in_turn(self, number: int) -> None:
         """Wait until every earlier piece has been written."""
-        if not self.in_order and self.compressing is None:
+        if not self.ordered:
             return
         with self.turns:
             self.turns.wait_for(lambda: self.next_turn == number or self.failure is not None)
