@@ -9,6 +9,7 @@ Memory, in the last column, is the most that our process held.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import statistics
 import subprocess
@@ -49,7 +50,7 @@ class Bench:
             [["qemu-img", *command], ["qemu-img", "convert", *FAST, *command[1:]]],
             limit,
             runs=self.runs,
-            before=lambda: out.unlink(missing_ok=True),
+            before=lambda: clean(out),
         )
 
     def same(self, work: str, words: list[str], limit: float, *, runs: int | None = None) -> Row:
@@ -158,6 +159,12 @@ class Bench:
         ):
             if self.wanted(work):
                 yield side_by_side(work, [*IMGTOOLS, *words], bare, 3.0, runs=4 * self.runs)
+
+
+def clean(out: Path) -> None:
+    """Remove the last target and let the disk settle, so that no run pays for the one before it."""
+    out.unlink(missing_ok=True)
+    os.sync()
 
 
 def main() -> int:

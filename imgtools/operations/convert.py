@@ -276,27 +276,31 @@ class _Job:
 
     def _runs(self, buffer: PageBuffer, length: int) -> Iterator[tuple[int, int, bool]]:
         """(start, end, whether all zero) over the buffer, in steps of `zero_unit`."""
-        if not self.sparse_size:
-            yield 0, length, False
-            return
-        unit, base, zeroes = self.zero_unit, SLACK, self.zeroes
-        starts_with = buffer.memory.startswith
-        whole = round_down(length, unit)
-        begun, was_zero = 0, False
-        for start in range(0, whole, unit):
-            is_zero = starts_with(zeroes, base + start)
-            if is_zero != was_zero:
-                if start > begun:
-                    yield begun, start, was_zero
-                begun, was_zero = start, is_zero
-        if whole < length:
-            is_zero = starts_with(zeroes[: length - whole], base + whole)
-            if is_zero != was_zero and whole > begun:
-                yield begun, whole, was_zero
-                begun = whole
-            was_zero = is_zero if begun == whole else was_zero
-        if begun < length:
-            yield begun, length, was_zero
+        position, unit = 0, self.zero_unit
+        zeroes_from = 0
+        for start in self._zero_units(buffer, length) if self.sparse_size else ():
+            if start > position:
+                if position > zeroes_from:
+                    yield zeroes_from, position, True
+                yield position, start, False
+                zeroes_from = start
+            position = min(start + unit, length)
+        if position > zeroes_from:
+            yield zeroes_from, position, True
+        if position < length:
+            yield position, length, False
+
+    def _zero_units(self, buffer: PageBuffer, length: int) -> Iterator[int]:
+        """Where the units begin that hold only zeroes; the last one may be short."""
+        unit, memory = self.zero_unit, buffer.memory
+        first_bytes = memory[SLACK : SLACK + length : unit]
+        index = first_bytes.find(0)  # most data is told from zeroes by the first byte of each unit alone
+        while index >= 0:
+            start = index * unit
+            zeroes = self.zeroes if start + unit <= length else self.zeroes[: length - start]
+            if memory.startswith(zeroes, SLACK + start):
+                yield start
+            index = first_bytes.find(0, index + 1)
 
     def _read(self, piece: Piece, view: memoryview) -> None:
         try:

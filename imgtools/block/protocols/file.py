@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from imgtools.block.node import Buffer
 
-PUNCH_HOLE, KEEP_SIZE = 2, 1
+LARGE_WRITE = 256 << 10
+"""From this size on, a write's space is reserved first."""
 CACHE_MODES = ("none", "writeback", "writethrough", "directsync", "unsafe")
 BLKGETSIZE64 = 0x80081272
 """_IOR(0x12, 114, size_t) on Linux."""
@@ -40,6 +41,7 @@ class FileNode(Storage):
             self.driver = "host_device"
         self.fd = fd
         self.cache = cache
+        self._reserves: bool | None = None
 
     def readinto(self, offset: int, buffer: memoryview) -> None:
         got = 0
@@ -70,6 +72,8 @@ class FileNode(Storage):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def write(self, offset: int, data: Buffer) -> None:
+        if len(data) >= LARGE_WRITE and self._reserves is not False:
+            self._reserve(offset, len(data))
         try:
             done = os.pwrite(self.fd, data, offset)
             if done < len(data):
@@ -170,7 +174,18 @@ class FileNode(Storage):
     def _punch(self, offset: int, length: int) -> bool:
         if length <= 0:
             return True
-        return _fallocate(self.fd, PUNCH_HOLE | KEEP_SIZE, offset, length)
+        from imgtools.block.protocols.fallocate import punch_hole
+
+        return punch_hole(self.fd, offset, length)
+
+    def _reserve(self, offset: int, length: int) -> None:
+        """Allocate the space of a large write in one go, where that is quicker than page by page."""
+        from imgtools.block.protocols.fallocate import gains_from_reserving, reserve
+
+        if self._reserves is None:
+            self._reserves = not self.is_device and gains_from_reserving(self.fd)
+        if self._reserves:
+            self._reserves = reserve(self.fd, offset, length)
 
     def _failure(self, error: OSError, verb: str, offset: int | None) -> ImageError:
         if error.errno == errno.ENOSPC:
@@ -231,15 +246,3 @@ def _length_of(fd: int, mode: int) -> int:
 
         return int.from_bytes(fcntl.ioctl(fd, BLKGETSIZE64, bytes(8)), "little")
     return os.fstat(fd).st_size
-
-
-def _fallocate(fd: int, mode: int, offset: int, length: int) -> bool:
-    """fallocate(2), which Python's os module lacks; False where the file system cannot."""
-    import ctypes
-
-    try:
-        call = ctypes.CDLL(None, use_errno=True).fallocate
-    except (OSError, AttributeError):
-        return False
-    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    return bool(call(fd, mode, offset, length) == 0)
