@@ -72,7 +72,7 @@ def run(command: Command, *, accept: Sequence[int] = (0,)) -> Sample:
 
 def side_by_side(
     work: str,
-    ours: Command,
+    ours: Sequence[Command],
     peers: Sequence[Command],
     limit: float,
     *,
@@ -80,17 +80,17 @@ def side_by_side(
     before: Setup = lambda: None,
     accept: Sequence[int] = (0,),
 ) -> Row:
-    """Ours and each way of the peer's in turn, `runs` times after one warm-up; the peer's fastest way counts."""
-    samples: list[list[Sample]] = [[] for _ in range(1 + len(peers))]
+    """Each of our ways and of the peer's in turn, `runs` times after one warm-up; of both the fastest way counts."""
+    samples: list[list[Sample]] = [[] for _ in range(len(ours) + len(peers))]
     for number in range(runs + 1 if runs > 1 else 1):
-        for kept, command in zip(samples, [ours, *peers], strict=True):
+        for kept, command in zip(samples, [*ours, *peers], strict=True):
             before()
             sample = run(command, accept=accept)
             if number or runs == 1:
                 kept.append(sample)
     medians = [statistics.median(sample.seconds for sample in kept) for kept in samples]
-    memory = max(sample.memory for sample in samples[0])
-    row = Row(work, medians[0], min(medians[1:]), limit, f"{memory:.0f} MiB")
+    memory = max(sample.memory for kept in samples[: len(ours)] for sample in kept)
+    row = Row(work, min(medians[: len(ours)]), min(medians[len(ours) :]), limit, f"{memory:.0f} MiB")
     print(row, flush=True)
     return row
 

@@ -24,7 +24,9 @@ WRITE_WINDOW, READ_WINDOW = -12, -15
 MAX_ZSTD_WINDOW = 1 << 27
 """What zstd's own tool accepts without being asked."""
 
-DEFAULT_LEVELS = {"zlib": 3, "zstd": 3}
+DEFAULT_LEVELS = {"zlib": 2, "zstd": 2}
+"""Against the levels that QEMU takes: a fifth of the time for text of the same size and executables 9 % larger
+(zlib), two thirds of the time for the same size and 2 % more (zstd)."""
 
 
 class StreamLocator:
