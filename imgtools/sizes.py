@@ -33,7 +33,7 @@ def parse_size(text: str, what: str = "size", default_suffix: str = "b") -> int:
         number = number[:-1]
     whole, _, fraction = number.partition(".")
     digits_only = (whole or "0").isdecimal() and (fraction or "0").isdecimal() and number.isascii()
-    if not (whole or fraction) or not digits_only or (fraction.strip('0') and not shift):
+    if not (whole or fraction) or not digits_only or (fraction.strip("0") and not shift):
         raise BadOption(f"Invalid {what} '{text}'", hint="Write bytes, or a number with k, M, G, T, P or E.")
     value = int(whole or "0") << shift
     if fraction:

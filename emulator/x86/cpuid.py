@@ -100,7 +100,7 @@ def _fixed(leaf: int, subleaf: int, apic_id: int) -> Leaf:
             return Leaf(0, XSAVE_SIZE)
         case 0x80000000, _:
             return Leaf(MAX_EXTENDED)
-        case (0x80000002 | 0x80000003 | 0x80000004), _:
+        case ((0x80000002 | 0x80000003 | 0x80000004), _):
             start = (leaf - 0x80000002) * 4
             return Leaf(*_words(BRAND.ljust(48, b"\0"), start, start + 1, start + 2, start + 3))
         case 0x80000008, _:

@@ -295,12 +295,27 @@ def _instruction(state: Decoding, form: Form) -> Instruction:
     if segment == NO_REGISTER:
         segment = SS if state.base in (4, 5) else DS
     raw = Instruction(
-        form=form, opcode=state.opcode, mode=state.mode, operand_size=operand_size,
-        address_size=state.address_size, segment=segment,
-        rep=state.repeat if form.marks & {"rep", "repe"} else 0, lock=state.lock, rex=state.rex,
-        reg=state.reg, rm=state.rm, base=state.base, index=state.index, scale=state.scale,
-        displacement=state.displacement, immediate=state.immediates[0], immediate2=state.immediates[1],
-        vvvv=state.vvvv & (15 if state.mode == 64 else 7), length=state.position, mnemonic="", operands=(),
+        form=form,
+        opcode=state.opcode,
+        mode=state.mode,
+        operand_size=operand_size,
+        address_size=state.address_size,
+        segment=segment,
+        rep=state.repeat if form.marks & {"rep", "repe"} else 0,
+        lock=state.lock,
+        rex=state.rex,
+        reg=state.reg,
+        rm=state.rm,
+        base=state.base,
+        index=state.index,
+        scale=state.scale,
+        displacement=state.displacement,
+        immediate=state.immediates[0],
+        immediate2=state.immediates[1],
+        vvvv=state.vvvv & (15 if state.mode == 64 else 7),
+        length=state.position,
+        mnemonic="",
+        operands=(),
     )
     return _named(raw)
 

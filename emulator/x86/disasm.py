@@ -27,8 +27,15 @@ from emulator.x86.notation import OperandCode
 
 WORD_NAMES = ("ax", "cx", "dx", "bx", "sp", "bp", "si", "di")
 SEGMENT_NAMES = ("es", "cs", "ss", "ds", "fs", "gs")
-SIZE_NAMES = {1: "BYTE PTR ", 2: "WORD PTR ", 4: "DWORD PTR ", 6: "FWORD PTR ", 8: "QWORD PTR ",
-              10: "TBYTE PTR ", 16: "XMMWORD PTR "}
+SIZE_NAMES = {
+    1: "BYTE PTR ",
+    2: "WORD PTR ",
+    4: "DWORD PTR ",
+    6: "FWORD PTR ",
+    8: "QWORD PTR ",
+    10: "TBYTE PTR ",
+    16: "XMMWORD PTR ",
+}
 # Their operands are structures, not values.
 HIDDEN_SIZE = frozenset(("SGDT", "SIDT", "LGDT", "LIDT", "INVPCID"))
 
@@ -48,7 +55,7 @@ def disassemble(code: bytes, mode: int, address: int = 0) -> list[tuple[int, byt
     position = 0
     while position < len(code):
         try:
-            instruction = decode(code[position:position + 15], mode)
+            instruction = decode(code[position : position + 15], mode)
         except Truncated:
             lines.append((address + position, code[position:], "(truncated)"))
             break
@@ -56,7 +63,7 @@ def disassemble(code: bytes, mode: int, address: int = 0) -> list[tuple[int, byt
             length, line = 1, "(bad)"
         else:
             length, line = instruction.length, text(instruction, address + position)
-        lines.append((address + position, code[position:position + length], line))
+        lines.append((address + position, code[position : position + length], line))
         position += length
     return lines
 

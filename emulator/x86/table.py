@@ -63,9 +63,7 @@ def _overlap(one: Encoding, other: Encoding) -> bool:
 
 
 ENCODINGS: list[Encoding] = [
-    encoding
-    for rows in (one_byte.ROWS, x87.ROWS, two_byte.ROWS, simd.ROWS)
-    for encoding in parse_rows(rows)
+    encoding for rows in (one_byte.ROWS, x87.ROWS, two_byte.ROWS, simd.ROWS) for encoding in parse_rows(rows)
 ]
 FORMS_BY_NAME: dict[str, Form] = forms_of(ENCODINGS)
 FORMS: list[Form] = list(FORMS_BY_NAME.values())
