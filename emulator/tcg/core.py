@@ -1,0 +1,142 @@
+"""The memory that handlers, the block cache and Python share.
+
+Invariants:
+
+- `Core.cpu` comes first and its general registers come first in it, so that a register's place is its offset in `Core`.
+- The status flags live in `nonzero`, `sign` and `carry` (see `flags`); `cpu.rflags` holds all others.
+- A handler returns the `Op` to execute next. Every `Op` that anything points to stays one until all blocks are dropped:
+  a block that dies gets the handler `STALE` in each of its ops, which looks up what is there now.
+- `cpu.rip` is true when control enters a block by lookup, when an exception is delivered and when `run` returns;
+  in between, the current instruction's address is `Op.rip`.
+"""
+
+# The types of this language are checked by emulator.native.
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+from emulator.native import Array, Ptr, struct, u8, u16, u32, u64
+from emulator.softmmu.structs import Mmu
+from emulator.x86.state import Cpu
+
+JUMP_SLOTS = 4096  # of the indirect-branch cache
+HASH_SLOTS = 16384
+MAX_BLOCK = 32  # instructions
+
+# Op.flags
+CHECKED = 1  # the memory operand's segment has a base, a limit or rights that matter
+LOCKED = 2
+
+# Why `run` returned: Core.stop_reason
+RUNNING, REQUESTED, EXCEPTION = range(3)
+
+# Block keys: Core.code_kind
+CODE_16, CODE_32, CODE_64 = 0, 1, 2
+CODE_SIZE = 3
+FLAT_DATA = 4  # DS, ES and SS are flat: base 0, limit 4 GiB - 1, readable and writable
+PROTECTED = 8  # neither real nor virtual-8086 mode
+CPL_SHIFT = 4
+
+# Exceptions (SDM Vol. 3, table 7-1)
+DE, UD, SS_FAULT, GP, PF = 0, 6, 12, 13, 14
+NO_VECTOR = 0xFFFF
+
+
+@struct
+class Op:
+    """A predecoded instruction. `a`, `b`, `c` are its operands' places in `Core`, those of general registers mostly."""
+
+    handler: u64  # an address in machine code, a number in the Python mode
+    immediate: u64  # sign-extended; the target of a direct branch
+    displacement: u64  # relative to RIP it includes the next instruction's address
+    rip: u64
+    link: u64  # of a direct branch: the target's Op, 0 if it has to be looked up
+    mask: u64  # of the address size
+    a: u16
+    b: u16
+    c: u16
+    base: u16
+    index: u16
+    segment_base: u16  # where the base of the memory operand's segment is, or a zero
+    scale: u8  # a shift count
+    segment: u8
+    length: u8
+    rep: u8
+    form: u16
+    flags: u16
+    immediate2: u32
+
+
+@struct
+class Block:
+    """A run of instructions in one page. `physical`, `rip`, `space` and `kind` are its key."""
+
+    physical: u64
+    rip: u64
+    space: u64  # base and limit of CS
+    kind: u32
+    count: u32
+    first: Ptr[Op]
+    length: u32  # bytes; 0 when the block is dead
+    next_in_hash: u32  # a block's number plus 1
+    next_in_page: u32
+    reserved: u32
+
+
+@struct
+class Jump:
+    """An entry of the indirect-branch cache."""
+
+    rip: u64
+    kind: u64
+    op: u64
+
+
+@struct
+class Core:
+    """One processor."""
+
+    cpu: Cpu
+
+    zero: u64  # what a missing base, index or segment base points to; always 0
+    table_index: u64  # AL for XLATB
+    nonzero: u64
+    sign: u64
+    carry: u64
+
+    exit_flag: u32  # not 0: leave at the next link; another thread may set it
+    stop_reason: u32
+    mmu: Ptr[Mmu]
+    mode: u32  # of accesses to memory: USER, SUPERVISOR or SUPERVISOR_AC
+    cpl: u32
+    stack_mask: u64  # of the stack's address size
+    stack_checked: u32
+
+    code_space: u64
+    code_kind: u32
+    code_bits: u32
+    target_bias: u64  # a branch target is valid if target + bias <= limit
+    target_limit: u64
+
+    fault_vector: u32  # of an access that failed, NO_VECTOR if none
+    fault_code: u32
+    generation: u32  # how often all blocks were dropped
+
+    scratch: Array[u64, 2]  # the operand of a read-modify-write that cannot access memory directly
+    scratch_address: u64
+
+    handlers: Ptr[u64]  # by number
+    variants: Ptr[u16]  # handler numbers by form, size and kind of operand
+    stop: Op
+    single: Array[Op, 2]  # an instruction that is not cached, and what leads on behind it
+    code: Array[u8, 16]
+
+    ops: Ptr[Op]
+    op_count: u32
+    op_limit: u32
+    blocks: Ptr[Block]
+    block_count: u32
+    block_limit: u32
+    hash: Array[u32, HASH_SLOTS]  # a block's number plus 1
+    pages: Array[u32, HASH_SLOTS]
+    jumps: Array[Jump, JUMP_SLOTS]

@@ -1,0 +1,46 @@
+"""Handlers that no form names: of exceptions known when decoding, and of the seams between blocks.
+
+Their order is that of the numbers in `predecode`.
+"""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+from emulator.native import Ptr, function
+
+from .control import branch, enter, raised
+from .core import GP, UD, Core, Op
+
+
+@function
+def undefined(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+    return raised(core, op, UD, 0)
+
+
+@function
+def protection(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+    return raised(core, op, GP, 0)
+
+
+@function
+def lead_on(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+    """Behind the last instruction of a block."""
+    return branch(core, op)
+
+
+@function
+def stale(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+    """The block was dropped: look up what is there now."""
+    core.cpu.rip = op.rip
+    return enter(core)
+
+
+@function
+def stop_here(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+    """Where the interpreter is left; machine code has its own handler for it."""
+    return op
+
+
+FIXED = (undefined, protection, lead_on, stale, stop_here)
+"""In the order of UNDEFINED, PROTECTION, CONTINUE, STALE, STOP."""

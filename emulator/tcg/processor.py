@@ -1,0 +1,100 @@
+"""One processor, as Python sees it: its state, its memory, and `run`."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from emulator.softmmu.mmu import SoftMmu
+from emulator.softmmu.space import AddressSpace
+from emulator.x86.state import reset
+
+from . import flags
+from .core import NO_VECTOR, RUNNING, Block, Core, Op
+from .forms import handlers
+from .predecode import STOP
+from .threaded import unit
+
+STATUS = flags.STATUS
+
+
+class Processor:
+    """A processor over an address space. With `native=False` all runs as Python: slow, and the reference."""
+
+    def __init__(self, space: AddressSpace, *, native: bool = True, ops: int = 1 << 18) -> None:
+        self.space = space
+        self.mmu = SoftMmu(space, native=native)
+        self.core = Core()
+        self.address = ctypes.addressof(self.core)
+        self._keep: list[Any] = []
+        self._functions = handlers().functions
+        self.code: Any = unit().load() if native else unit().reference()
+        self.native = native
+        self._allocate(ops)
+        self.core.mmu = self.mmu.address
+        self.mmu.state.cpu = self.address
+        if native:
+            self.mmu.state.on_code_write = self.code.address("code_written")
+        else:
+            self.mmu.on_code_write(lambda address, size: self.code.code_written(self.address, address, size))
+        self.reset()
+
+    def _allocate(self, ops: int) -> None:
+        """The tables, and room for predecoded code."""
+        functions, variants = handlers()
+        table = (ctypes.c_uint64 * len(functions))(*range(len(functions)))
+        if self.native:
+            ctypes.memmove(table, self.code.t0_table(), ctypes.sizeof(table))
+        numbers = (ctypes.c_uint16 * len(variants))(*variants)
+        op_room, block_room = (Op.ctype * ops)(), (Block.ctype * (ops // 4))()
+        self._keep += [table, numbers, op_room, block_room]
+        core = self.core
+        core.handlers, core.variants = ctypes.addressof(table), ctypes.addressof(numbers)
+        core.ops, core.op_limit = ctypes.addressof(op_room), ops
+        core.blocks, core.block_limit = ctypes.addressof(block_room), ops // 4
+        core.stop.handler = table[STOP]
+
+    def reset(self) -> None:
+        reset(self.core.cpu)
+        self.core.fault_vector = NO_VECTOR
+        self.rflags = self.core.cpu.rflags
+        self.state_changed()
+
+    def state_changed(self) -> None:
+        """Python changed segments, control registers or RFLAGS: take over what follows from them."""
+        self.code.update_mode(self.address)
+        self.mmu.flush()
+        self.code.flush_jumps(self.address)
+
+    @property
+    def rflags(self) -> int:
+        return int(self.code.get_rflags(self.address))
+
+    @rflags.setter
+    def rflags(self, value: int) -> None:
+        self.core.cpu.rflags = value & ~STATUS | 2
+        self.code.set_status(self.address, value)
+
+    def run(self) -> int:
+        """Execute until something stops it: the reason. After an exception `core.fault_vector` says which."""
+        core = self.core
+        core.fault_vector = NO_VECTOR
+        core.stop_reason = RUNNING
+        op = self.code.enter(self.address)
+        if self.native:
+            self.code.t0_run(self.address, op)
+        else:
+            self._run_reference(op)
+        self.space.check()
+        return int(core.stop_reason)
+
+    def _run_reference(self, address: int) -> None:
+        """The threading, as Python: a handler's number instead of its address."""
+        stop = self.address + Core.offset("stop")
+        while address != stop:
+            handler = ctypes.c_uint64.from_address(address).value
+            address = self._functions[handler](self.address, address)
+
+    def request_exit(self) -> None:
+        """From any thread: make `run` return soon."""
+        self.core.exit_flag = 1

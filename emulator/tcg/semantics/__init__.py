@@ -1,0 +1,10 @@
+"""What instructions do, by family, in the compiled subset of Python.
+
+Each module has `HANDLERS`: for a mnemonic, a function that makes the handler of a form at an operand size, with its
+ModRM operand in memory or in a register. Operations that compute are functions of values (`emulator.tcg.semantics.
+arithmetic.OPERATIONS`); `templates` turns them into handlers by fetching operands from an `Op`.
+"""
+
+from . import arithmetic, data, multiply, shifts, stack
+
+MODULES = (arithmetic, data, multiply, shifts, stack)

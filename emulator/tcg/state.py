@@ -1,0 +1,81 @@
+"""What follows from the segments, the control registers and RFLAGS: kept in `Core`, so that no handler derives it.
+
+Intel SDM Vol. 3, sections 2.5 (control registers), 3.4.5.1 (code segment in IA-32e mode), 4.6 (access rights).
+"""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+from emulator.native import Ptr, function, u32, u64
+from emulator.softmmu.structs import SUPERVISOR, SUPERVISOR_AC, USER
+from emulator.x86.flags import FLAG_BITS
+from emulator.x86.instruction import CS, DS, ES, SS
+from emulator.x86.state import BIG, LONG, PRESENT, Segment
+
+from .core import CODE_16, CODE_32, CODE_64, CPL_SHIFT, FLAT_DATA, PROTECTED, Core
+
+PE = 1
+LMA = 1 << 10
+VM = FLAG_BITS["V"]
+AC = FLAG_BITS["K"]
+LIMIT_32 = (1 << 32) - 1
+WRITABLE_UP = 2 | PRESENT  # of the bits that say: data, expand-up, writable, present
+DATA_BITS = 2 | 4 | 8 | PRESENT
+
+
+@function
+def is_flat(segment: Ptr[Segment]) -> bool:
+    rights = u32(segment.attributes)
+    return segment.base == 0 and segment.limit == LIMIT_32 and rights & DATA_BITS == WRITABLE_UP
+
+
+@function
+def is_protected(core: Ptr[Core]) -> bool:
+    return bool(core.cpu.cr0 & PE) and not core.cpu.rflags & VM
+
+
+@function
+def update_access(core: Ptr[Core]) -> None:
+    """With whose rights memory is accessed."""
+    core.mode = USER if core.cpl == 3 else SUPERVISOR_AC if core.cpu.rflags & AC else SUPERVISOR
+
+
+@function
+def update_mode(core: Ptr[Core]) -> None:
+    """All of it. The caller empties the indirect-branch cache if the code segment changed."""
+    cpu = core.cpu
+    code = cpu.segments[CS]
+    stack = cpu.segments[SS]
+    mmu = core.mmu
+    mmu.cr0 = cpu.cr0
+    mmu.cr3 = cpu.cr3
+    mmu.cr4 = cpu.cr4
+    mmu.efer = cpu.efer
+    mmu.linear_mask = ~u64(0) if cpu.efer & LMA else LIMIT_32
+    core.cpl = u32(0)
+    if cpu.rflags & VM:
+        core.cpl = 3
+    elif cpu.cr0 & PE:
+        core.cpl = u32(stack.attributes) >> 5 & 3
+    core.code_bits = 32 if code.attributes & BIG else 16
+    core.code_kind = CODE_32 if code.attributes & BIG else CODE_16
+    core.code_space = code.base | u64(code.limit) << 32
+    core.target_bias = 0
+    core.target_limit = code.limit
+    core.stack_mask = LIMIT_32 if stack.attributes & BIG else 0xFFFF
+    core.stack_checked = u32(not (is_flat(stack) and stack.attributes & BIG))
+    if cpu.efer & LMA and code.attributes & LONG:
+        core.code_bits = 64
+        core.code_kind = CODE_64
+        core.code_space = 0
+        core.target_bias = 1 << 47
+        core.target_limit = (1 << 48) - 1
+        core.stack_mask = ~u64(0)
+        core.stack_checked = 0
+    elif is_flat(cpu.segments[DS]) and is_flat(cpu.segments[ES]) and is_flat(stack):
+        core.code_kind |= FLAT_DATA
+    if is_protected(core):
+        core.code_kind |= PROTECTED
+    core.code_kind |= core.cpl << CPL_SHIFT
+    update_access(core)
