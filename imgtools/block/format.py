@@ -87,8 +87,6 @@ class Format:
     create_options: tuple[Option, ...] = ()
     supports_backing = False
     supports_compression = False
-    shares_file_extents = True
-    """Whether the node's extents say where in its one file the bytes lie."""
 
     def open(self, storage: Storage, context: Context) -> Node:
         """The disk in `storage`. Raises InvalidFormat, UnsupportedFeature or CorruptImage."""

@@ -12,8 +12,9 @@ from array import array
 
 from imgtools.block.format import CheckResult, Finding
 from imgtools.formats.qcow2 import header as head
+from imgtools.formats.qcow2.bitmap import MAX_DIRECTORY_BYTES, directory_entries
 from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, to_native
-from imgtools.formats.qcow2.records import BITMAP_ENTRY, BITMAPS_EXTENSION
+from imgtools.formats.qcow2.records import BITMAPS_EXTENSION
 from imgtools.formats.qcow2.refcount import TABLE_OFFSET_MASK, Refcounts
 from imgtools.formats.qcow2.references import References, TableCounter, TableStatistics
 
@@ -84,19 +85,13 @@ class Check:
             return
         extension = BITMAPS_EXTENSION.parse(content)
         self.references.add_bytes(extension.directory_offset, extension.directory_size)
-        directory = self.storage.read(extension.directory_offset, min(extension.directory_size, 64 << 20))
-        offset = 0
-        for _ in range(extension.nb_bitmaps):
-            if offset + BITMAP_ENTRY.size > len(directory):
-                break
-            entry = BITMAP_ENTRY.parse(directory, offset)
+        directory = self.storage.read(extension.directory_offset, min(extension.directory_size, MAX_DIRECTORY_BYTES))
+        for entry, _ in directory_entries(directory, extension.nb_bitmaps):
             self.references.add_bytes(entry.table_offset, entry.table_size * 8)
             data = self.storage.read(entry.table_offset, min(entry.table_size * 8, 64 << 20))
             for item in to_native(data[: len(data) & -8]):
                 if item & OFFSET_MASK:
                     self.references.add_bytes(item & OFFSET_MASK, self.header.cluster_size)
-            offset += BITMAP_ENTRY.size + entry.extra_data_size + entry.name_size
-            offset += -offset % 8
 
     def _count_tables(self) -> None:
         counter = TableCounter(self.node.mapping, self.references)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from imgtools.formats.qcow2 import header as head
-from imgtools.formats.qcow2.records import BITMAP_ENTRY, BITMAPS_EXTENSION
+from imgtools.formats.qcow2.bitmap import MAX_DIRECTORY_BYTES, directory_entries
+from imgtools.formats.qcow2.records import BITMAPS_EXTENSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from imgtools.formats.qcow2.node import Qcow2Node
 
 IN_USE, AUTO = 1, 2
-MAX_DIRECTORY_BYTES = 64 << 20
 
 
 def details(node: Qcow2Node) -> dict[str, Any]:
@@ -46,15 +46,9 @@ def _bitmaps(node: Qcow2Node) -> list[dict[str, Any]]:
     if extension.directory_size > MAX_DIRECTORY_BYTES:
         return []
     directory = node.storage.read(extension.directory_offset, extension.directory_size)
-    found, offset = [], 0
-    for _ in range(extension.nb_bitmaps):
-        if offset + BITMAP_ENTRY.size > len(directory):
-            break
-        entry = BITMAP_ENTRY.parse(directory, offset)
-        start = offset + BITMAP_ENTRY.size + entry.extra_data_size
-        name = directory[start : start + entry.name_size].decode(errors="replace")
-        flags = [name for bit, name in ((IN_USE, "in-use"), (AUTO, "auto")) if entry.flags & bit]
-        found.append({"flags": flags, "name": name, "granularity": 1 << min(entry.granularity_bits, 63)})
-        offset = start + entry.name_size
-        offset += -offset % 8
+    found = []
+    for entry, name in directory_entries(directory, extension.nb_bitmaps):
+        flags = [word for bit, word in ((IN_USE, "in-use"), (AUTO, "auto")) if entry.flags & bit]
+        granularity = 1 << min(entry.granularity_bits, 63)
+        found.append({"flags": flags, "name": name.decode(errors="replace"), "granularity": granularity})
     return found
