@@ -3,7 +3,7 @@
 Specification: qcow2, "Host cluster management". A table of 64-bit offsets points to blocks of one cluster that
 hold counts of 1 to 64 bits (`refcount_order` is the width's log2); a cluster whose count is 0 is free.
 
-Order on disk (see `Writer.write_back`): counts that go up are written before anything refers to the cluster;
+Order on disk (see `metadata`): counts that go up are written before anything refers to the cluster;
 counts that go down are held back in `pending` until nothing on disk refers to it any more. Nothing that is
 pending is handed out again.
 """

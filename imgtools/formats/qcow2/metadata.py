@@ -1,0 +1,147 @@
+"""The metadata of an image that is being written: its tables, what may not be overwritten, and writing back.
+
+Metadata changes in memory and is written back by `write_back`, on a flush, on closing, and when the table cache is
+full, in this order with a barrier where needed:
+
+    1. reference counts that went up (and the refcount table)     2. L2 tables     3. the L1 table
+    4. reference counts that went down
+
+so whatever write is the last before a crash, the image refers to no cluster that is not counted and written, and
+the worst that remains is a leak.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from imgtools.errors import CorruptImage
+from imgtools.formats.qcow2 import header as head
+from imgtools.formats.qcow2.mapping import COPIED, OFFSET_MASK
+from imgtools.formats.qcow2.overlap import MetadataClusters
+from imgtools.formats.qcow2.records import HEADER_V2
+from imgtools.formats.qcow2.refcount import Refcounts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from imgtools.formats.qcow2.node import Qcow2Node
+
+
+class MetadataWriter:
+    """All of `Writer` that guest data does not come near. Call with the image's lock held, where it is not taken."""
+
+    def __init__(self, node: Qcow2Node) -> None:
+        self.node = node
+        self.header = node.header
+        self.storage = node.storage
+        self.lock = node.lock
+        self.mapping = node.mapping
+        self.bits = self.header.cluster_bits
+        self.size = self.header.cluster_size
+        self.refcounts = Refcounts(self.storage, self.header)
+        self.metadata = MetadataClusters(self.header, self.mapping, self.refcounts, node.snapshots)
+        self.refcounts.on_table_moved = self._refcount_table_moved
+        self.refcounts.on_metadata = lambda first, count: self.metadata.add(first, count, "refcount block")
+        self.mapping.relieve = self.write_back
+        self.failed = False
+        unknown = self.header.autoclear & ~head.RAW_DATA_FILE
+        if unknown and not node.context.checking:
+            self.header.autoclear &= head.RAW_DATA_FILE
+            self.write_header()
+
+    # Tables.
+
+    def writable_table(self, index: int) -> array[int]:
+        """The L2 table behind L1 entry `index` in a cluster of its own, made or copied where there is none."""
+        old = self.mapping.l1[index]
+        table = self.mapping.table(index)
+        self.mapping.pinned = index
+        if table is not None and old & COPIED:
+            self._refuse_table_overlap(old)
+            return table
+        first = self.refcounts.allocate(1)
+        self._refuse_overlap(first, 1)
+        copy = array("Q", bytes(self.size)) if table is None else table[:]
+        self.mapping.l1[index] = (first << self.bits) | COPIED
+        self.mapping.l1_dirty = True
+        self.mapping.tables.pop(index, None)
+        self.mapping.hold(index, copy)
+        self.mapping.dirty.add(index)
+        self.metadata.add(first, 1, "active L2 table")
+        if table is not None:
+            self.refcounts.free_later((old & OFFSET_MASK) >> self.bits, 1)
+        return copy
+
+    def _refuse_table_overlap(self, l1_entry: int) -> None:
+        name = self.metadata.names.get((l1_entry & OFFSET_MASK) >> self.bits)
+        if name not in (None, "active L2 table"):
+            self.fail(f"L2 table overlaps with {name}", l1_entry & OFFSET_MASK)
+
+    def _refuse_overlap(self, first: int, count: int) -> None:
+        name = self.metadata.hit(first, count)
+        if name is not None:
+            self.fail(f"Preventing invalid write on metadata (overlaps with {name})", first << self.bits)
+
+    def fail(self, message: str, offset: int) -> None:
+        """Mark the image corrupt and refuse this and every later write."""
+        self.failed = True
+        if self.header.version >= 3:
+            self.header.incompatible |= head.CORRUPT
+            self.write_header()
+        raise CorruptImage(
+            f"qcow2: Marking image as corrupt: {message}",
+            path=self.node.filename,
+            offset=offset,
+            hint="Nothing was written there. Run check -r all.",
+        )
+
+    def _refuse_if_failed(self) -> None:
+        if self.failed:
+            raise CorruptImage("the image is marked corrupt and takes no more writes", path=self.node.filename)
+
+    # Writing back.
+
+    def write_header(self) -> None:
+        """Rewrite the header with its extensions."""
+        built = self.header.build()
+        self.storage.write(0, built + bytes(self.size - len(built)))
+
+    def _refcount_table_moved(self, offset: int, clusters: int) -> None:
+        old_first = self.header.refcount_table_offset >> self.bits
+        self.metadata.remove(old_first, self.header.refcount_table_clusters)
+        self.metadata.add(offset >> self.bits, clusters, "refcount table")
+        self.header.refcount_table_offset = offset
+        self.header.refcount_table_clusters = clusters
+        start = HEADER_V2.offset_of("refcount_table_offset")
+        fields = offset.to_bytes(8, "big") + clusters.to_bytes(4, "big")
+        self.storage.write(start, fields)  # both fields in one write: never one without the other
+
+    def write_back(self) -> None:
+        """Write all changed metadata in the order that is safe at every point."""
+        with self.lock:
+            if self.refcounts.dirty or self.refcounts.new_entries:
+                self.refcounts.write_back()
+            if self.mapping.dirty or self.mapping.l1_dirty:
+                self.storage.flush()
+                self.mapping.write_tables()
+                if self.mapping.l1_dirty:
+                    self.storage.flush()
+                    self.mapping.write_l1(self.header.l1_table_offset)
+            if self.refcounts.pending:
+                self.storage.flush()
+                freed = self.refcounts.release_pending()
+                self.refcounts.write_back()
+                if self.node.pass_discard:
+                    for first, count in freed:
+                        self.storage.discard(first << self.bits, count << self.bits)
+
+    def flush(self) -> None:
+        with self.lock:
+            self.write_back()
+            self.storage.flush()
+
+    def finish(self) -> None:
+        """Write back before closing; after compressed streams the file ends at a sector, as other readers expect."""
+        with self.lock:
+            self.write_back()
+            if self.refcounts.free_byte and self.storage.size % 512:
+                self.storage.truncate(self.storage.size + -self.storage.size % 512)
