@@ -6,6 +6,7 @@ A library stays loaded as long as the process lives: machine code may be on any 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -52,13 +53,20 @@ class Library:
 
 def load(unit: Unit, cache: ObjectCache | None = None, progress: Listener | None = None) -> Library:
     """Load a unit and those it uses, building what is missing.  A unit is loaded once."""
+    return load_all([unit], cache, progress)[0]
+
+
+def load_all(
+    units: Sequence[Unit], cache: ObjectCache | None = None, progress: Listener | None = None
+) -> list[Library]:
+    """Load several units; what is missing is built at the same time."""
     with _lock:
-        if unit.key not in _loaded:
-            objects = build([unit], cache=cache, progress=progress)
-            for part in with_used([unit]):
+        if any(unit.key not in _loaded for unit in units):
+            objects = build(units, cache=cache, progress=progress)
+            for part in with_used(units):
                 if part.key not in _loaded:
                     _loaded[part.key] = Library(part, _link(part, objects[part.key]))
-        return _loaded[unit.key]
+        return [_loaded[unit.key] for unit in units]
 
 
 @cache

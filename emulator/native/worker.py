@@ -31,6 +31,7 @@ def compile_ir(text: str, optimize: int = 2, cpu: str | None = None, features: s
     module.data_layout = str(machine.target_data)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=optimize)
+    options.slp_vectorization = True  # short loops over the lanes of a vector become one instruction
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     emitted: bytes = machine.emit_object(module)

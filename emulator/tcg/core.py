@@ -15,7 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
-from emulator.native import Array, Ptr, struct, u8, u16, u32, u64
+from emulator.native import Array, FnPtr, Ptr, struct, u8, u16, u32, u64
 from emulator.softmmu.structs import Mmu
 from emulator.x86.state import Cpu
 
@@ -26,9 +26,16 @@ MAX_BLOCK = 32  # instructions
 # Op.flags
 CHECKED = 1  # the memory operand's segment has a base, a limit or rights that matter
 LOCKED = 2
+IN_MEMORY = 4  # the operand of ModRM
 
 # Why `run` returned: Core.stop_reason
-RUNNING, REQUESTED, EXCEPTION = range(3)
+RUNNING, REQUESTED, EXCEPTION, HALTED, TRIPLE_FAULT = range(5)
+
+# Core.stepping: what an instruction that was issued alone has behind it
+ALONE, TRAP = 1, 2
+
+# Cpu.interrupt_shadow
+AFTER_STI, AFTER_SS = 1, 2  # the second holds back debug exceptions too
 
 # Block keys: Core.code_kind
 CODE_16, CODE_32, CODE_64 = 0, 1, 2
@@ -36,9 +43,17 @@ CODE_SIZE = 3
 FLAT_DATA = 4  # DS, ES and SS are flat: base 0, limit 4 GiB - 1, readable and writable
 PROTECTED = 8  # neither real nor virtual-8086 mode
 CPL_SHIFT = 4
+# What CR0 and CR4 say about x87, MMX and SSE (SDM Vol. 3, sections 2.5 and 14.1)
+EMULATED = 1 << 6  # CR0.EM
+SWITCHED = 1 << 7  # CR0.TS
+WAIT_SWITCHED = 1 << 8  # CR0.TS and CR0.MP: FWAIT, too, raises #NM
+NO_SSE = 1 << 9  # no CR4.OSFXSR
+NO_XSAVE = 1 << 10  # no CR4.OSXSAVE
 
 # Exceptions (SDM Vol. 3, table 7-1)
-DE, UD, SS_FAULT, GP, PF = 0, 6, 12, 13, 14
+DE, DB, NMI, BP, OF, BR, UD, NM, DF = range(9)
+TS, NP, SS_FAULT, GP, PF = range(10, 15)
+MF, AC, MC, XM = range(16, 20)
 NO_VECTOR = 0xFFFF
 
 
@@ -88,7 +103,7 @@ class Jump:
     """An entry of the indirect-branch cache."""
 
     rip: u64
-    kind: u64
+    tag: u64
     op: u64
 
 
@@ -104,8 +119,15 @@ class Core:
     sign: u64
     carry: u64
 
-    exit_flag: u32  # not 0: leave at the next link; another thread may set it
+    exit_flag: u32  # not 0: see at the next link what there is to do; another thread may set it, behind its reason:
+    exit_request: u32  # leave
+    interrupt_line: u32  # of the interrupt controller
+    nmi_request: u32
     stop_reason: u32
+    stop_on_exceptions: u32  # instead of delivering them
+    stepping: u32
+    debugging: u32  # the breakpoints that DR7 enables
+    pending_debug: u64  # bits for DR6: the #DB to raise before the next instruction
     mmu: Ptr[Mmu]
     mode: u32  # of accesses to memory: USER, SUPERVISOR or SUPERVISOR_AC
     cpl: u32
@@ -115,15 +137,29 @@ class Core:
     code_space: u64
     code_kind: u32
     code_bits: u32
+    code_tag: u64  # of entries of `jumps` that are valid now: `code_kind`, and above it a count of flushes
     target_bias: u64  # a branch target is valid if target + bias <= limit
     target_limit: u64
 
     fault_vector: u32  # of an access that failed, NO_VECTOR if none
     fault_code: u32
+    first_vector: u32  # the exception whose delivery led to a triple fault
     generation: u32  # how often all blocks were dropped
+
+    # The machine around the processor, as Python functions; the first argument is `Core`
+    port_in: FnPtr[[u64, u32, u32], u64]  # port, size
+    port_out: FnPtr[[u64, u32, u32, u64], None]  # port, size, value
+    acknowledge: FnPtr[[u64], u32]  # the vector of the interrupt
+    identify: FnPtr[[u64], None]  # CPUID
+    clock: FnPtr[[u64], u64]  # the time stamp counter before TSC_OFFSET
+    noise: FnPtr[[u64], u64]  # random bits
+    read_msr: FnPtr[[u64, u32, Ptr[u64]], u32]  # MSRs that are no field of `Cpu`: number, value; 0 is #GP
+    write_msr: FnPtr[[u64, u32, u64], u32]
 
     scratch: Array[u64, 2]  # the operand of a read-modify-write that cannot access memory directly
     scratch_address: u64
+    float_flags: u32  # exceptions of the SSE instruction being executed, as in MXCSR
+    float_error: u32  # FERR#: an x87 exception that CR0.NE leaves to the interrupt controller
 
     handlers: Ptr[u64]  # by number
     variants: Ptr[u16]  # handler numbers by form, size and kind of operand

@@ -10,7 +10,7 @@ from __future__ import annotations
 from emulator.native import Ptr, function
 
 from .control import branch, enter, raised
-from .core import GP, UD, Core, Op
+from .core import GP, NM, UD, Core, Op
 
 
 @function
@@ -42,5 +42,10 @@ def stop_here(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
     return op
 
 
-FIXED = (undefined, protection, lead_on, stale, stop_here)
-"""In the order of UNDEFINED, PROTECTION, CONTINUE, STALE, STOP."""
+@function
+def unavailable(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+    return raised(core, op, NM, 0)
+
+
+FIXED = (undefined, protection, lead_on, stale, stop_here, unavailable)
+"""In the order of UNDEFINED, PROTECTION, CONTINUE, STALE, STOP, UNAVAILABLE."""

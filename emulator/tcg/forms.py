@@ -18,19 +18,22 @@ from .fixed import FIXED
 from .semantics import MODULES
 
 SIZES = (16, 32, 64)
-MAKERS = {mnemonic: maker for module in MODULES for mnemonic, maker in module.HANDLERS.items()}
+MAKERS = {mnemonic: (maker, module) for module in MODULES for mnemonic, maker in module.HANDLERS.items()}
+MAIN = "main"
 
 
 class Handlers(NamedTuple):
-    """The handlers by number, and their numbers by form * 8 + size * 2 + memory."""
+    """The handlers by number, their numbers by form * 8 + size * 2 + memory, and the unit that each is compiled in."""
 
     functions: list[Function]
     variants: list[int]
+    units: list[str]
 
 
 @cache
 def handlers() -> Handlers:
     numbers = {function: number for number, function in enumerate(FIXED)}
+    units = [MAIN] * len(FIXED)
     variants = [0] * (len(FORMS) * 8)
     modes = {}
     for encoding in ENCODINGS:
@@ -45,19 +48,25 @@ def handlers() -> Handlers:
                     continue
                 family = made if isinstance(made, list) else [made]
                 for function in family:
-                    numbers.setdefault(function, len(numbers))
+                    if function not in numbers:
+                        numbers[function] = len(numbers)
+                        units.append(unit_name(form))
                 variants[index * 8 + number * 2 + memory] = numbers[family[0]]
-    return Handlers(list(numbers), variants)
+    return Handlers(list(numbers), variants, units)
+
+
+def unit_name(form: Form) -> str:
+    """The unit that the handlers of a mnemonic are compiled in: `UNIT` of the module that makes them."""
+    return getattr(MAKERS[form.mnemonic][1], "UNIT", MAIN)
 
 
 def make(form: Form, size: int, memory: bool) -> Function | list[Function] | None:
     """The handler of a form; one for each of its 16 conditions, numbered one after another; None if it is not there."""
-    maker = MAKERS.get(form.mnemonic)
-    if maker is None:
+    if form.mnemonic not in MAKERS:
         return None
     if not memory and any(code.method == "M" for code in form.operands):
         return None
-    return maker(form, size, memory)
+    return MAKERS[form.mnemonic][0](form, size, memory)
 
 
 def covered() -> set[str]:

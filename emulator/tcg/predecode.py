@@ -14,10 +14,11 @@ from emulator.x86.notation import Form, OperandCode
 from emulator.x86.state import Cpu, Segment
 from emulator.x86.table import FORMS
 
-from .core import CHECKED, CODE_64, CODE_SIZE, CPL_SHIFT, FLAT_DATA, LOCKED, PROTECTED, Core, Op
+from .availability import CONDITIONS, unit_of
+from .core import CHECKED, CODE_64, CODE_SIZE, CPL_SHIFT, FLAT_DATA, IN_MEMORY, LOCKED, PROTECTED, Core, Op
 
 # Handlers that no form names; their numbers are fixed
-UNDEFINED, PROTECTION, CONTINUE, STALE, STOP = range(5)
+UNDEFINED, PROTECTION, CONTINUE, STALE, STOP, UNAVAILABLE = range(6)
 
 # What an operand is: how its place is found
 (
@@ -83,6 +84,9 @@ def properties(form: Form) -> int:
 
 OPERANDS = table(u16, [operand_kinds(form) for form in FORMS])
 PROPERTIES = table(u16, [properties(form) for form in FORMS])
+UNITS = table(u8, [unit_of(form) for form in FORMS])
+UNDEFINED_IF = table(u32, [condition.undefined for condition in CONDITIONS])
+UNAVAILABLE_IF = table(u32, [condition.unavailable for condition in CONDITIONS])
 
 ZERO = Core.offset("zero")
 TABLE_INDEX = Core.offset("table_index")
@@ -174,6 +178,8 @@ def fill(core: Ptr[Core], record: Ptr[Record], op: Ptr[Op], rip: u64) -> u32:
     op.rep = u8(record.rep)
     op.form = u16(form)
     op.flags = LOCKED if record.lock else 0
+    if record.rm == NOTHING:
+        op.flags |= IN_MEMORY
     fill_segment(core, op, record.segment)
     if properties & BRANCH:
         op.immediate = following + op.immediate & width_mask(record.operand_size)
@@ -207,6 +213,11 @@ def handler_number(core: Ptr[Core], record: Ptr[Record], properties: u32) -> u32
         return PROTECTION
     if properties & PROTECTED_ONLY and not core.code_kind & PROTECTED:
         return UNDEFINED
+    unit = u32(UNITS[u32(record.form)])
+    if core.code_kind & UNDEFINED_IF[unit]:
+        return UNDEFINED
+    if core.code_kind & UNAVAILABLE_IF[unit]:
+        return UNAVAILABLE
     memory = u32(record.rm == NOTHING)
     number = u32(core.variants[u32(record.form) * 8 + u32(record.operand_size >> 5) * 2 + memory])
     return number + u32(record.opcode & 15) if properties & CONDITIONAL else number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 from emulator.softmmu.mmu import SoftMmu
@@ -13,7 +14,7 @@ from . import flags
 from .core import NO_VECTOR, RUNNING, Block, Core, Op
 from .forms import handlers
 from .predecode import STOP
-from .threaded import unit
+from .threaded import load, unit
 
 STATUS = flags.STATUS
 
@@ -28,9 +29,10 @@ class Processor:
         self.address = ctypes.addressof(self.core)
         self._keep: list[Any] = []
         self._functions = handlers().functions
-        self.code: Any = unit().load() if native else unit().reference()
         self.native = native
-        self._allocate(ops)
+        self.code: Any
+        self.code, table = load() if native else (unit().reference(), range(len(self._functions)))
+        self._allocate(ops, table)
         self.core.mmu = self.mmu.address
         self.mmu.state.cpu = self.address
         if native:
@@ -39,12 +41,10 @@ class Processor:
             self.mmu.on_code_write(lambda address, size: self.code.code_written(self.address, address, size))
         self.reset()
 
-    def _allocate(self, ops: int) -> None:
+    def _allocate(self, ops: int, addresses: Sequence[int]) -> None:
         """The tables, and room for predecoded code."""
-        functions, variants = handlers()
-        table = (ctypes.c_uint64 * len(functions))(*range(len(functions)))
-        if self.native:
-            ctypes.memmove(table, self.code.t0_table(), ctypes.sizeof(table))
+        variants = handlers().variants
+        table = (ctypes.c_uint64 * len(addresses))(*addresses)
         numbers = (ctypes.c_uint16 * len(variants))(*variants)
         op_room, block_room = (Op.ctype * ops)(), (Block.ctype * (ops // 4))()
         self._keep += [table, numbers, op_room, block_room]

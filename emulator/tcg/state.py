@@ -13,13 +13,28 @@ from emulator.x86.flags import FLAG_BITS
 from emulator.x86.instruction import CS, DS, ES, SS
 from emulator.x86.state import BIG, LONG, PRESENT, Segment
 
-from .core import CODE_16, CODE_32, CODE_64, CPL_SHIFT, FLAT_DATA, PROTECTED, Core
+from .core import (
+    CODE_16,
+    CODE_32,
+    CODE_64,
+    CPL_SHIFT,
+    EMULATED,
+    FLAT_DATA,
+    NO_SSE,
+    NO_XSAVE,
+    PROTECTED,
+    SWITCHED,
+    WAIT_SWITCHED,
+    Core,
+)
 
-PE = 1
+PE, MP, EM, TS = 1, 2, 4, 8
+OSFXSR, OSXSAVE = 1 << 9, 1 << 18
 LMA = 1 << 10
 VM = FLAG_BITS["V"]
 AC = FLAG_BITS["K"]
 LIMIT_32 = (1 << 32) - 1
+KIND_MASK = 0xFFFF  # of `code_tag`
 WRITABLE_UP = 2 | PRESENT  # of the bits that say: data, expand-up, writable, present
 DATA_BITS = 2 | 4 | 8 | PRESENT
 
@@ -42,8 +57,27 @@ def update_access(core: Ptr[Core]) -> None:
 
 
 @function
+def float_units(core: Ptr[Core]) -> u32:
+    """Which of x87, MMX and SSE may be used, as bits of `code_kind`."""
+    cr0 = core.cpu.cr0
+    cr4 = core.cpu.cr4
+    found = u32(0)
+    if cr0 & EM:
+        found |= EMULATED
+    if cr0 & TS:
+        found |= SWITCHED
+        if cr0 & MP:
+            found |= WAIT_SWITCHED
+    if not cr4 & OSFXSR:
+        found |= NO_SSE
+    if not cr4 & OSXSAVE:
+        found |= NO_XSAVE
+    return found
+
+
+@function
 def update_mode(core: Ptr[Core]) -> None:
-    """All of it. The caller empties the indirect-branch cache if the code segment changed."""
+    """All of it. The caller empties the TLB and the indirect-branch cache if paging changed."""
     cpu = core.cpu
     code = cpu.segments[CS]
     stack = cpu.segments[SS]
@@ -60,7 +94,7 @@ def update_mode(core: Ptr[Core]) -> None:
         core.cpl = u32(stack.attributes) >> 5 & 3
     core.code_bits = 32 if code.attributes & BIG else 16
     core.code_kind = CODE_32 if code.attributes & BIG else CODE_16
-    core.code_space = code.base | u64(code.limit) << 32
+    space = code.base | u64(code.limit) << 32
     core.target_bias = 0
     core.target_limit = code.limit
     core.stack_mask = LIMIT_32 if stack.attributes & BIG else 0xFFFF
@@ -68,7 +102,7 @@ def update_mode(core: Ptr[Core]) -> None:
     if cpu.efer & LMA and code.attributes & LONG:
         core.code_bits = 64
         core.code_kind = CODE_64
-        core.code_space = 0
+        space = 0
         core.target_bias = 1 << 47
         core.target_limit = (1 << 48) - 1
         core.stack_mask = ~u64(0)
@@ -77,5 +111,10 @@ def update_mode(core: Ptr[Core]) -> None:
         core.code_kind |= FLAT_DATA
     if is_protected(core):
         core.code_kind |= PROTECTED
-    core.code_kind |= core.cpl << CPL_SHIFT
+    core.code_kind |= core.cpl << CPL_SHIFT | float_units(core)
+    core.code_tag = core.code_tag & ~u64(KIND_MASK) | core.code_kind
+    if space != core.code_space:
+        core.code_space = space
+        core.code_tag += KIND_MASK + 1
+    core.debugging = u32(cpu.debug[7]) & 0xFF
     update_access(core)

@@ -7,18 +7,23 @@ A handler `f(core, op) -> next` becomes
 in LLVM IR, with the handler inlined. The calling convention `preserve_none` keeps `core` and `op` in registers over
 calls of C functions, and saves nothing. The op `Core.stop` has a handler that returns. With `native=False` the same
 handlers run as Python, one after another.
+
+Handlers that belong together are a unit of their own, so that units are compiled at the same time: integer instructions
+and the interpreter itself, SSE and MMX, x87.
 """
 
 from __future__ import annotations
 
-from functools import cache
+import ctypes
+from functools import cache, partial
 
 from emulator.native import Export, Ptr, RawIR, Unit, source_key, u64
+from emulator.native.load import Library, load_all
 from emulator.softmmu.mmu import UNIT as SOFTMMU
 
-from . import blocks, control, flags, state
+from . import blocks, control, flags, operands, state
 from .core import Core, Op
-from .forms import handlers
+from .forms import MAIN, handlers
 from .predecode import STOP
 
 THREAD = """
@@ -30,31 +35,22 @@ define internal preserve_nonecc void @"t0.{number}"(ptr %core, ptr %op) nounwind
 }}
 """
 STOPPED = 'define internal preserve_nonecc void @"t0.{number}"(ptr %core, ptr %op) nounwind {{\n  ret void\n}}\n'
-ENTRY = """
-@"t0.table" = constant [{count} x ptr] [{table}]
-define void @t0_run(ptr %core, ptr %op) nounwind {{
-  %handler = load ptr, ptr %op
-  call preserve_nonecc void %handler(ptr %core, ptr %op)
-  ret void
-}}
-define i64 @t0_table() nounwind {{
+TABLE = """
+@"t0.table" = internal constant [{count} x ptr] [{table}]
+define i64 @t0_table_{name}() nounwind {{
   ret i64 ptrtoint (ptr @"t0.table" to i64)
 }}
 """
+RUN = """
+define void @t0_run(ptr %core, ptr %op) nounwind {
+  %handler = load ptr, ptr %op
+  call preserve_nonecc void %handler(ptr %core, ptr %op)
+  ret void
+}
+"""
 
-
-def thread_text() -> str:
-    """The IR of all handlers."""
-    functions = handlers().functions
-    parts = [
-        (STOPPED if number == STOP else THREAD).format(number=number, symbol=function.symbol)
-        for number, function in enumerate(functions)
-    ]
-    table = ", ".join(f'ptr @"t0.{number}"' for number in range(len(functions)))
-    return "\n".join([*parts, ENTRY.format(count=len(functions), table=table)])
-
-
-EXPORTED = (
+# What Python calls
+ENTRIES = (
     control.enter,
     blocks.code_written,
     blocks.flush_blocks,
@@ -63,12 +59,63 @@ EXPORTED = (
     flags.set_status,
     state.update_mode,
 )
+# What the handlers of other units call in the main one
+SHARED = (
+    control.faulted,
+    control.raised,
+    flags.get_status,
+    operands.memory_fault,
+    operands.checked_address,
+    operands.read_place_slow,
+    operands.store_slow,
+)
+
+
+def thread_text(name: str) -> str:
+    """The IR of the handlers of a unit, and the table of their addresses."""
+    numbers = members(name)
+    functions = handlers().functions
+    parts = [
+        (STOPPED if number == STOP else THREAD).format(number=number, symbol=functions[number].symbol)
+        for number in numbers
+    ]
+    table = ", ".join(f'ptr @"t0.{number}"' for number in numbers)
+    parts.append(TABLE.format(name=name, count=len(numbers), table=table))
+    return "\n".join([*parts, RUN] if name == MAIN else parts)
+
+
+def members(name: str) -> list[int]:
+    """The numbers of a unit's handlers."""
+    return [number for number, unit in enumerate(handlers().units) if unit == name]
 
 
 @cache
-def unit() -> Unit:
-    """The interpreter as one unit."""
-    functions = tuple(handlers().functions)
-    key = source_key(THREAD, STOPPED, ENTRY, [function.symbol for function in functions], Core, Op)
-    exports = (Export("t0_run", (Ptr[Core], Ptr[Op])), Export("t0_table", (), u64))
-    return Unit("t0", EXPORTED, uses=(SOFTMMU,), raw=RawIR(key, thread_text, functions, exports))
+def unit(name: str = MAIN) -> Unit:
+    """The handlers of one unit; the main one has the interpreter around them."""
+    functions = tuple(handlers().functions[number] for number in members(name))
+    key = source_key(THREAD, STOPPED, TABLE, RUN, [function.symbol for function in functions], Core, Op)
+    exports = [Export(f"t0_table_{name}", (), u64)]
+    if name == MAIN:
+        exports.append(Export("t0_run", (Ptr[Core], Ptr[Op])))
+    raw = RawIR(key, partial(thread_text, name), functions, tuple(exports))
+    if name == MAIN:
+        return Unit("t0", (*ENTRIES, *SHARED), uses=(SOFTMMU,), raw=raw)
+    return Unit(f"t0-{name}", uses=(SOFTMMU, unit()), raw=raw)
+
+
+def names() -> list[str]:
+    """The units, the main one first."""
+    return list(dict.fromkeys(handlers().units))
+
+
+def load() -> tuple[Library, list[int]]:
+    """The main unit as a library, and the machine code's addresses by the handlers' numbers. Builds what is missing."""
+    libraries = load_all([unit(name) for name in names()])
+    addresses = [0] * len(handlers().functions)
+    for name, library in zip(names(), libraries, strict=True):
+        numbers = members(name)
+        table = getattr(library, f"t0_table_{name}")()
+        found = (ctypes.c_uint64 * len(numbers)).from_address(table)
+        for number, address in zip(numbers, found, strict=True):
+            addresses[number] = address
+    return libraries[0], addresses
