@@ -1,4 +1,4 @@
-"""Compile each format's construct declarations (structs.py) into records (records.py) beside them.
+"""Compile each room's construct declarations (structs.py) into records (records.py) beside them.
 
     python -m imgtools.block.compile            writes the files that are out of date
     python -m imgtools.block.compile --check    only says which are, and exits 1
@@ -15,7 +15,7 @@ from runpy import run_path
 
 import construct
 
-FORMATS = Path(__file__).parent.parent / "formats"
+PACKAGE = Path(__file__).parent.parent
 
 HEADER = '''"""Compiled from structs.py by `python -m imgtools.block.compile`; change that file, not this one."""
 
@@ -57,7 +57,7 @@ def compile_module(source: Path) -> str:
 
 def main() -> int:
     stale = []
-    for source in sorted(FORMATS.glob("*/structs.py")):
+    for source in sorted(PACKAGE.rglob("structs.py")):
         text = compile_module(source)
         target = source.with_name("records.py")
         if not target.exists() or target.read_text() != text:
