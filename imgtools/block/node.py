@@ -84,6 +84,14 @@ class Node:
         """The bytes of a range as a new object; `readinto` is the way that does not copy."""
         buffer = bytearray(length)
         self.readinto(offset, memoryview(buffer))
+    def readinto_cached(self, offset: int, buffer: memoryview) -> bool:
+        """As `readinto` if that need not wait for a device; False, and nothing of use in `buffer`, if it would.
+
+        A node that cannot tell reads, and waits.
+        """
+        self.readinto(offset, buffer)
+        return True
+
         return bytes(buffer)
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ CACHE_MODES = ("none", "writeback", "writethrough", "directsync", "unsafe")
 BLKGETSIZE64 = 0x80081272
 """_IOR(0x12, 114, size_t) on Linux."""
 
+NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 class FileNode(Storage):
     """An open file. `cache` is one of CACHE_MODES: "unsafe" turns `flush` off, "writethrough" flushes each write."""
@@ -59,6 +60,15 @@ class FileNode(Storage):
     def read(self, offset: int, length: int) -> bytes:
         """As Node.read, but past the end of the file the answer is short and not padded."""
         pieces = []
+    def readinto_cached(self, offset: int, buffer: memoryview) -> bool:
+        try:
+            return os.preadv(self.fd, [buffer], offset, NOWAIT) == len(buffer)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system that cannot tell, or an error that `readinto` meets, too
+            self.readinto(offset, buffer)
+            return True
+
         try:
             while length:
                 piece = os.pread(self.fd, length, offset)

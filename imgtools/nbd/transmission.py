@@ -1,0 +1,409 @@
+"""The transmission phase of one connection: requests in, replies out, as many at a time as there are.
+
+Specification: proto.md, "Transmission phase". One thread does it all:
+
+    one receive, as large as it gets     every whole request in it is carried out     one send of all replies
+
+so a client that keeps many requests in flight costs two system calls for all of them. What a connection needs
+beside the disk is bounded and allocated once: requests arrive in `inbox`, replies are laid out in `outbox`, the
+data of large writes passes through `payload` piece by piece. Large reads go from the file to the socket without
+being copied, where the disk says in which file they lie.
+
+A read that would have to wait for a device is put off until everything else in the batch is done, and the device
+is told of it at once, so that it works on all of them together.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from itertools import islice
+
+from imgtools.block.extent import DATA, READS_ZERO
+from imgtools.block.node import ZEROES
+from imgtools.block.protocols.file import FileNode
+from imgtools.errors import BadOption, ImageError, OutOfBounds, ReadOnly, UnsupportedFeature
+from imgtools.nbd import protocol
+from imgtools.nbd.protocol import (
+    CMD_BLOCK_STATUS,
+    CMD_CACHE,
+    CMD_DISC,
+    CMD_FLUSH,
+    CMD_READ,
+    CMD_TRIM,
+    CMD_WRITE,
+    CMD_WRITE_ZEROES,
+    FLAG_DF,
+    FLAG_FAST_ZERO,
+    FLAG_FUA,
+    FLAG_NO_HOLE,
+    FLAG_PAYLOAD_LEN,
+    FLAG_REQ_ONE,
+    REPLY_DONE,
+)
+from imgtools.nbd.replies import StructuredReplies
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from imgtools.block.extent import Extent
+    from imgtools.nbd.handshake import Agreement
+
+INBOX = 320 << 10
+"""A burst of 64 writes of a page fits in."""
+LARGE = 64 << 10
+"""From this size on reads and writes go piece by piece, and not through the inbox."""
+PIECE = 1 << 20
+"""Bytes of a large read or write that are held at a time."""
+OUTBOX = 2 * PIECE
+PAGE_BORDER = 4080
+"""Where in a large bytearray the first page begins: reads into whole pages are several times faster."""
+MAX_STATUS = 1 << 14
+"""Runs in a block status reply. A client asks again for what it was not told."""
+
+
+class ProtocolError(Exception):
+    """The peer broke the rules, or can no longer be answered: the connection ends."""
+
+
+class Transmission:
+    """The requests of one client, on the terms that its handshake agreed upon."""
+
+    def __init__(self, agreement: Agreement) -> None:
+        self.socket = agreement.socket
+        self.splices = agreement.splices
+        self.export = agreement.export
+        self.contexts = agreement.contexts
+        self.replies = agreement.replies
+        self.node = self.export.node
+        self.inbox = bytearray(INBOX)
+        self.incoming = memoryview(self.inbox)
+        self.at = self.end = 0
+        """What was received and not yet looked at: inbox[at:end]."""
+        self.payload = memoryview(b"")
+        """PIECE bytes, once there is a large write."""
+        self.unread = 0
+        """Bytes of the present request's data that were not taken yet."""
+        self.appetite = INBOX
+        """How much to receive at a time."""
+        self.outbox = bytearray(OUTBOX)
+        self.outgoing = memoryview(self.outbox)
+        self.first = self.used = 0
+        """What waits to be sent: outbox[first:used]."""
+        self.late: list[tuple[int, int, int]] = []
+        """Reads that wait for a device: (cookie, offset, length)."""
+
+    def run(self) -> None:
+        """Serve until the client leaves. Raises ProtocolError where it breaks the rules, OSError where it vanishes."""
+        while self._receive() and self._carry_out():
+            self._answer_late()
+            self._send()
+        self._send()
+
+    # Batches.
+
+    def _answer_late(self) -> None:
+        for cookie, offset, length in self.late:
+            self._guarded(self._read_whole, cookie, offset, length)
+        self.late.clear()
+
+    def _receive(self) -> bool:
+        """Take what has come, as much as fits behind what is left. False when the client has hung up."""
+        left = self.end - self.at
+        self.incoming[:left] = self.incoming[self.at : self.end]
+        count = self.socket.recv_into(self.incoming[left : left + self.appetite])
+        self.at, self.end = 0, left + count
+        self.appetite = INBOX
+        if left and not count:
+            raise ProtocolError("the client hung up in the middle of a request")
+        return count > 0
+
+    def _carry_out(self) -> bool:
+        """Answer every request that is there as a whole. False when the client says goodbye."""
+        head, extended = self.replies.request, self.replies.extended
+        data_head, pack_data = self.replies.data_head, self.replies.data
+        read, outgoing, disk = self.node.readinto_cached, self.outgoing, self.node.size
+        while self.end - self.at >= head.size:
+            magic, flags, command, cookie, offset, length = head.unpack_from(self.inbox, self.at)
+            if magic != self.replies.request_magic:
+                raise ProtocolError(f"a request begins with {magic:#010x}")
+            if command == CMD_READ and not flags and 0 < length < LARGE and offset + length <= disk:
+                self.at += head.size
+                if self.used + data_head + length > OUTBOX:
+                    self._send()
+                start = self.used + data_head
+                try:
+                    if read(offset, outgoing[start : start + length]):
+                        pack_data(self.outbox, self.used, cookie, offset, offset, length, REPLY_DONE)
+                        self.used = start + length
+                    else:
+                        self.node.prefetch(offset, length)
+                        self.late.append((cookie, offset, length))
+                except ImageError as error:
+                    self._fail(cookie, offset, error)
+                continue
+            has_data = flags & FLAG_PAYLOAD_LEN if extended else command == CMD_WRITE
+            self.unread = length if has_data else 0
+            if self.unread < LARGE and self.end - self.at < head.size + self.unread:
+                return True
+            self.at += head.size
+            if command == CMD_DISC:
+                return False
+            self._guarded(self._command, cookie, offset, length, flags, command)
+        return True
+
+    def _guarded(self, work: Callable[..., None], cookie: int, offset: int, length: int, *more: int) -> None:
+        """Do something for a request, and tell the client where that fails."""
+        try:
+            work(cookie, offset, length, *more)
+        except ImageError as error:
+            self._skip_data()
+            self._fail(cookie, offset, error)
+
+    # Commands.
+
+    def _command(self, cookie: int, offset: int, length: int, flags: int, command: int) -> None:
+        """Carry out a request, once it is sound. Raises ImageError."""
+        if self.unread > protocol.MAX_PAYLOAD:
+            raise ProtocolError(f"a request brings {length} bytes of data")
+        if command not in COMMANDS:
+            raise BadOption(f"unknown command {command}")
+        handler, possible, writes = COMMANDS[command]
+        if flags & ~possible or (flags & FLAG_PAYLOAD_LEN and not self.replies.extended):
+            raise BadOption(f"flags {flags:#x} make no sense for command {command}")
+        if writes and self.export.read_only:
+            raise ReadOnly("the export is read-only")
+        handler(self, cookie, offset, length, flags)
+
+    def _check_range(self, offset: int, length: int, error: int = errno.EINVAL) -> None:
+        if offset + length > self.node.size:
+            text = f"{offset}+{length} is outside the disk of {self.node.size} bytes"
+            raise OutOfBounds(text, offset=offset, errno=error)
+
+    def _read(self, cookie: int, offset: int, length: int, flags: int) -> None:
+        self._check_range(offset, length)
+        if length > protocol.MAX_PAYLOAD:
+            raise BadOption(f"{length} bytes are more than a read can give")
+        replies = self.replies
+        if not length:
+            self._put(replies.empty(cookie, offset))
+        elif length < LARGE:
+            self._read_whole(cookie, offset, length)
+        elif isinstance(replies, StructuredReplies) and not flags & FLAG_DF:
+            self._read_in_chunks(replies, cookie, offset, length)
+        elif length <= PIECE:
+            self._read_whole(cookie, offset, length)
+        else:
+            self._read_in_one_chunk(cookie, offset, length)
+
+    def _read_whole(self, cookie: int, offset: int, length: int) -> None:
+        """A read of at most PIECE bytes: all of it, or an error."""
+        start = self._room_for(length)
+        self.node.readinto(offset, self.outgoing[start : start + length])
+        self._head(start, cookie, offset, offset, length, REPLY_DONE)
+        self.used = start + length
+
+    def _read_in_chunks(self, replies: StructuredReplies, cookie: int, offset: int, length: int) -> None:
+        """A large read as its extents lie: holes are told, files' bytes are passed on, the rest goes piece by piece."""
+        end = offset + length
+        for extent in self.node.extents(offset, length):
+            for start, size in _pieces(extent.start, extent.length, extent.length if self._file(extent) else PIECE):
+                last = REPLY_DONE if start + size == end else 0
+                if extent.kind in READS_ZERO:
+                    self._put(replies.hole(cookie, offset, start, size, last))
+                elif self._file(extent):
+                    self._head(self._room_for(0), cookie, offset, start, size, last)
+                    self._splice(extent)
+                else:
+                    at = self._room_for(size)
+                    self.node.readinto(start, self.outgoing[at : at + size])
+                    self._head(at, cookie, offset, start, size, last)
+                    self.used = at + size
+
+    def _read_in_one_chunk(self, cookie: int, offset: int, length: int) -> None:
+        """A large read whose answer may not be divided. What fails on the way can no longer be told."""
+        self._head(self._room_for(0), cookie, offset, offset, length, REPLY_DONE)
+        try:
+            for extent in self.node.extents(offset, length):
+                if self._file(extent):
+                    self._splice(extent)
+                    continue
+                for start, size in _pieces(extent.start, extent.length, PIECE):
+                    self._send()
+                    self.node.readinto(start, self.outgoing[PAGE_BORDER : PAGE_BORDER + size])
+                    self.first, self.used = PAGE_BORDER, PAGE_BORDER + size
+        except ImageError as error:
+            raise ProtocolError(f"a read failed after it was begun: {error}") from error
+
+    def _write(self, cookie: int, offset: int, length: int, flags: int) -> None:
+        self._check_range(offset, length, errno.ENOSPC)
+        if self.unread != length:
+            raise BadOption("a write without its data")
+        if length < LARGE:
+            self.unread = 0
+            self.at += length  # its data is no longer of interest, should the write fail
+            self.node.write(offset, self.incoming[self.at - length : self.at])
+        else:
+            for start, size in _pieces(offset, length, PIECE):
+                self.node.write(start, self._take_data(size))
+            self.appetite = self.replies.request.size  # of what comes next only the header: its data need not move
+        self._finish(cookie, offset, flags)
+
+    def _flush(self, cookie: int, offset: int, length: int, flags: int) -> None:
+        self.node.flush()
+        self._done(cookie, offset)
+
+    def _trim(self, cookie: int, offset: int, length: int, flags: int) -> None:
+        self._check_range(offset, length)
+        if self.export.discards:
+            self.node.discard(offset, length)
+        self._finish(cookie, offset, flags)
+
+    def _cache(self, cookie: int, offset: int, length: int, flags: int) -> None:
+        self._check_range(offset, length)
+        self.node.prefetch(offset, length)
+        self._done(cookie, offset)
+
+    def _write_zeroes(self, cookie: int, offset: int, length: int, flags: int) -> None:
+        self._check_range(offset, length, errno.ENOSPC)
+        if flags & FLAG_FAST_ZERO and not self.export.zeroes_fast(offset, length):
+            raise UnsupportedFeature("zeroes would have to be written", errno=errno.EOPNOTSUPP)
+        self.node.zero(offset, length, unmap=self.export.discards and not flags & FLAG_NO_HOLE)
+        self._finish(cookie, offset, flags)
+
+    def _block_status(self, cookie: int, offset: int, length: int, flags: int) -> None:
+        wanted = list(self.contexts)
+        if flags & FLAG_PAYLOAD_LEN:
+            length, wanted = self._read_status_payload(length)
+        self._check_range(offset, length)
+        if not wanted or not length or not isinstance(self.replies, StructuredReplies):
+            raise BadOption("there is no block status without meta contexts and bytes")
+        for number in wanted:
+            status = self.contexts[number].status(offset, length)
+            runs = list(islice(status, 1 if flags & FLAG_REQ_ONE else MAX_STATUS))
+            last = REPLY_DONE if number == wanted[-1] else 0
+            self._put(self.replies.status(cookie, offset, number, runs, last))
+
+    def _read_status_payload(self, length: int) -> tuple[int, list[int]]:
+        """How many bytes are asked about, and in which of the contexts."""
+        count, rest = divmod(length - protocol.STATUS_PAYLOAD.size, protocol.CONTEXT_ID.size)
+        if rest or not 0 <= count <= len(self.contexts):
+            raise BadOption(f"{length} bytes are no list of meta contexts")
+        data = self._take_data(length)
+        (effect,) = protocol.STATUS_PAYLOAD.unpack_from(data)
+        wanted = [number for (number,) in protocol.CONTEXT_ID.iter_unpack(data[protocol.STATUS_PAYLOAD.size :])]
+        if len(set(wanted)) < len(wanted) or not self.contexts.keys() >= set(wanted):
+            raise BadOption("a meta context that was not agreed upon, or twice the same")
+        return effect, wanted
+
+    # Data of requests.
+
+    def _take_data(self, length: int) -> memoryview:
+        """The next `length` bytes, at most PIECE, of the present request's data."""
+        if not self.payload:
+            self.payload = memoryview(bytearray(PAGE_BORDER + PIECE))[PAGE_BORDER:]
+        here = min(length, self.end - self.at)
+        self.payload[:here] = self.incoming[self.at : self.at + here]
+        self.at += here
+        if here < length:
+            self._send()  # a client that is slow with its data need not wait for earlier answers
+        while here < length:
+            count = self.socket.recv_into(self.payload[here:length])
+            if not count:
+                raise ProtocolError("the client hung up in the middle of a request")
+            here += count
+        self.unread -= length
+        return self.payload[:length]
+
+    def _skip_data(self) -> None:
+        """Throw away what was not taken of the present request's data."""
+        while self.unread:
+            self._take_data(min(self.unread, PIECE))
+
+    # Replies.
+
+    def _room_for(self, length: int) -> int:
+        """Where in the outbox the data of a reply may be laid, with room for its header before it."""
+        start = self.used + self.replies.data_head
+        if length < LARGE and start + length <= OUTBOX:
+            return start
+        self._send()
+        self.first = self.used = PAGE_BORDER - self.replies.data_head
+        return PAGE_BORDER
+
+    def _head(self, start: int, cookie: int, request: int, offset: int, length: int, flags: int) -> None:
+        """Lay the header of a read's data in front of `start`."""
+        self.replies.data(self.outbox, start - self.replies.data_head, cookie, request, offset, length, flags)
+        self.used = start
+
+    def _done(self, cookie: int, offset: int) -> None:
+        """The request was carried out."""
+        self._put(self.replies.done(cookie, offset))
+
+    def _finish(self, cookie: int, offset: int, flags: int) -> None:
+        """The disk was changed; it is on stable storage before the reply where the client asks for that."""
+        if flags & FLAG_FUA:
+            self.node.flush()
+        self._done(cookie, offset)
+
+    def _fail(self, cookie: int, offset: int, error: ImageError) -> None:
+        self._put(self.replies.error(cookie, offset, _number_of(error), str(error)))
+
+    def _put(self, message: bytes) -> None:
+        if self.used + len(message) > OUTBOX:
+            self._send()
+        self.outbox[self.used : self.used + len(message)] = message
+        self.used += len(message)
+
+    def _send(self) -> None:
+        if self.used > self.first:
+            self.socket.sendall(self.outgoing[self.first : self.used])
+        self.first = self.used = 0
+
+    def _file(self, extent: Extent) -> FileNode | None:
+        """The file that a large extent's bytes can be passed on from, without being copied."""
+        if self.splices and extent.kind == DATA and extent.length >= LARGE and isinstance(extent.storage, FileNode):
+            return extent.storage
+        return None
+
+    def _splice(self, extent: Extent) -> None:
+        """Send an extent's bytes from its file."""
+        assert isinstance(extent.storage, FileNode) and extent.offset is not None
+        self._send()
+        at, left = extent.offset, extent.length
+        while left:
+            count = os.sendfile(self.socket.fileno(), extent.storage.fd, at, left)
+            if not count:  # the file was cut short under our hands: it reads as zeroes from there
+                count = min(left, len(ZEROES))
+                self.socket.sendall(ZEROES[:count])
+            at, left = at + count, left - count
+
+
+COMMANDS: dict[int, tuple[Callable[[Transmission, int, int, int, int], None], int, bool]] = {
+    CMD_READ: (Transmission._read, FLAG_DF, False),
+    CMD_WRITE: (Transmission._write, FLAG_FUA | FLAG_PAYLOAD_LEN, True),
+    CMD_FLUSH: (Transmission._flush, 0, False),
+    CMD_TRIM: (Transmission._trim, FLAG_FUA, True),
+    CMD_CACHE: (Transmission._cache, 0, False),
+    CMD_WRITE_ZEROES: (Transmission._write_zeroes, FLAG_FUA | FLAG_NO_HOLE | FLAG_FAST_ZERO, True),
+    CMD_BLOCK_STATUS: (Transmission._block_status, FLAG_REQ_ONE | FLAG_PAYLOAD_LEN, False),
+}
+"""For each command what carries it out, the flags that it may have, and whether it changes the disk."""
+
+
+def _pieces(offset: int, length: int, size: int) -> Iterator[tuple[int, int]]:
+    """A range in pieces of at most `size` bytes, as (offset, length) each."""
+    for start in range(offset, offset + length, size):
+        yield start, min(size, offset + length - start)
+
+
+def _number_of(error: ImageError) -> int:
+    """The protocol's number for an error."""
+    if error.errno:
+        return protocol.ERROR_OF_ERRNO.get(error.errno, protocol.EIO)
+    if isinstance(error, ReadOnly):
+        return protocol.EPERM
+    if isinstance(error, UnsupportedFeature):
+        return protocol.ENOTSUP
+    return protocol.EINVAL if isinstance(error, OutOfBounds | BadOption) else protocol.EIO
