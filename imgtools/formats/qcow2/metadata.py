@@ -68,8 +68,15 @@ class MetadataWriter:
         self.mapping.dirty.add(index)
         self.metadata.add(first, 1, "active L2 table")
         if table is not None:
-            self.refcounts.free_later((old & OFFSET_MASK) >> self.bits, 1)
+            cluster = (old & OFFSET_MASK) >> self.bits
+            if self.refcounts.get(cluster) == 1:  # the flag said that others share it, and was wrong
+                self.metadata.remove(cluster, 1)
+            self.refcounts.free_later(cluster, 1)
         return copy
+
+    def reload_overlaps(self) -> None:
+        """Learn anew where all metadata lies, after snapshots have come or gone."""
+        self.metadata = MetadataClusters(self.header, self.mapping, self.refcounts, self.node.snapshots)
 
     def _refuse_table_overlap(self, l1_entry: int) -> None:
         name = self.metadata.names.get((l1_entry & OFFSET_MASK) >> self.bits)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from _thread import RLock
 
+from imgtools.align import round_up
 from imgtools.block.extent import DATA, HOLE, ZERO, Extent, placed
 from imgtools.block.format import Checkable, Compressing, Resizable
 from imgtools.block.node import Layer, fill_zero
@@ -65,6 +66,8 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
         self._decompressed: dict[int, bytes] = {}
         self._writer: Writer | None = None
         self._snapshots: list[Snapshot] | None = None
+        self.loaded_snapshot: Snapshot | None = None
+        """The snapshot that a node shows which is only read; None for the active disk."""
         self._metadata_preallocated: bool | None = None
 
     # Facts.
@@ -85,6 +88,10 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
 
             self._snapshots = read_snapshots(self.storage, self.header) if self.header.nb_snapshots else []
         return self._snapshots
+
+    @snapshots.setter
+    def snapshots(self, snapshots: list[Snapshot]) -> None:
+        self._snapshots = snapshots
 
     def details(self) -> dict[str, Any]:
         from imgtools.formats.qcow2.details import details
@@ -220,6 +227,47 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
         from imgtools.formats.qcow2.resize import resize
 
         resize(self, size, preallocation)
+
+    # Internal snapshots, and the machine's state that they keep.
+
+    def create_snapshot(
+        self, name: str, *, vm_state_size: int = 0, vm_clock: int = 0, icount: int = 0, date: int | None = None
+    ) -> Snapshot:
+        from imgtools.formats.qcow2 import snapshots
+
+        return snapshots.create(self, name, vm_state_size=vm_state_size, vm_clock=vm_clock, icount=icount, date=date)
+
+    def apply_snapshot(self, snapshot: str | Snapshot) -> None:
+        from imgtools.formats.qcow2 import snapshots
+
+        snapshots.apply(self, snapshot)
+
+    def delete_snapshot(self, snapshot: str | Snapshot) -> None:
+        from imgtools.formats.qcow2 import snapshots
+
+        snapshots.delete(self, snapshot)
+
+    def load_snapshot(self, snapshot: str | Snapshot) -> None:
+        from imgtools.formats.qcow2 import snapshots
+
+        snapshots.load(self, snapshots.find(self, snapshot))
+
+    @property
+    def vm_state_offset(self) -> int:
+        """Where the machine's state lies, behind the disk: with the first L2 table that the disk does not use."""
+        return round_up(self.size, 1 << self.mapping.span_bits)
+
+    def read_vmstate(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` with the machine's state from `offset` on; zeroes where nothing was written."""
+        from imgtools.formats.qcow2.vmstate import read_vmstate
+
+        read_vmstate(self, offset, buffer)
+
+    def write_vmstate(self, offset: int, data: Buffer) -> None:
+        """Store a piece of the machine's state, to be kept by the next snapshot."""
+        from imgtools.formats.qcow2.vmstate import write_vmstate
+
+        write_vmstate(self, offset, memoryview(data).cast("B"))
 
     def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
         from imgtools.formats.qcow2.check import check

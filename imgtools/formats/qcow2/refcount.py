@@ -11,18 +11,23 @@ pending is handed out again.
 from __future__ import annotations
 
 from array import array
+from errno import EINVAL
 
 from imgtools.align import div_up
-from imgtools.errors import CorruptImage, OutOfBounds
+from imgtools.errors import CorruptImage, ImageError, OutOfBounds
 from imgtools.formats.qcow2.header import MAX_REFCOUNT_TABLE_BYTES
+from imgtools.formats.qcow2.lanes import add as add_lanes
+from imgtools.formats.qcow2.lanes import equal_to
 from imgtools.formats.qcow2.mapping import LITTLE, to_disk, to_native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from imgtools.block.node import Storage
     from imgtools.formats.qcow2.header import Header
+    from imgtools.formats.qcow2.references import References
 
 CACHE_BYTES = 16 << 20
 TYPECODES = {8: "B", 16: "H", 32: "I", 64: "Q"}
@@ -133,6 +138,11 @@ class Refcounts:
                 break
         return used
 
+    def mask(self, index: int, value: int) -> bytes:
+        """A byte for each count of a block: 1 where it is `value` (below 256), or else 0."""
+        counts = self.block(index)
+        return bytes([value == 0]) * self.per_block if counts is None else equal_to(counts, value)
+
     def _hold(self, index: int, counts: array[int]) -> None:
         if len(self.blocks) >= self.max_blocks:
             for held in [held for held in self.blocks if held not in self.dirty][: self.max_blocks // 4]:
@@ -150,12 +160,7 @@ class Refcounts:
             piece = counts[position : position + number]
             low, high = min(piece), max(piece)
             if low + delta < 0 or high + delta > self.codec.maximum:
-                raise CorruptImage(
-                    f"reference count of cluster {first} would leave its range 0..{self.codec.maximum}",
-                    path=self.storage.filename,
-                    structure="refcount block",
-                    hint="imgtools check -r all repairs it.",
-                )
+                self._refuse_range(first)
             if low == high:
                 piece = array(piece.typecode, [low + delta]) * number
             else:
@@ -166,6 +171,46 @@ class Refcounts:
                 self.free_index = min(self.free_index, first)
             first += number
             count -= number
+
+    def shift(self, references: References, sign: int) -> None:
+        """Add all of `references` to the counts, or take them away where `sign` is -1; all of them or, where one
+        count would leave its range, none: then CorruptImage is raised."""
+        nothing = bytes(self.per_block)
+        done = []
+        try:
+            for index in range(div_up(references.clusters, self.per_block)):
+                small = references.small(index * self.per_block, self.per_block)
+                if small != nothing:
+                    self._shift_block(index, references, small, sign)
+                    done.append(index)
+        except ImageError:
+            for index in done:
+                small = references.small(index * self.per_block, self.per_block)
+                self._shift_block(index, references, small, -sign)
+            raise
+
+    def _shift_block(self, index: int, references: References, small: bytearray, sign: int) -> None:
+        counts, first = self._block_for_change(index), index * self.per_block
+        changed = None if 255 in small else add_lanes(counts, small, sign, self.codec.maximum)
+        if changed is None:
+            exact = references.exact(first, self.per_block)
+            values = [count + sign * change for count, change in zip(counts, exact, strict=True)]
+            if min(values) < 0 or max(values) > self.codec.maximum:
+                self._refuse_range(first + next(i for i, v in enumerate(values) if not 0 <= v <= self.codec.maximum))
+            changed = array(counts.typecode, values)
+        self.blocks[index] = changed
+        self.dirty.add(index)
+        if sign < 0:
+            self.free_index = min(self.free_index, first)
+
+    def _refuse_range(self, cluster: int) -> NoReturn:
+        raise CorruptImage(
+            f"reference count of cluster {cluster} would leave its range 0..{self.codec.maximum}",
+            path=self.storage.filename,
+            structure="refcount block",
+            hint="imgtools check -r all repairs it.",
+            errno=EINVAL,
+        )
 
     def _block_for_change(self, index: int) -> array[int]:
         counts = self.block(index)

@@ -28,15 +28,16 @@ def resize(node: Qcow2Node, size: int, preallocation: str) -> None:
     writer, old = node.writer, node.size
     if size % SECTOR:
         raise BadOption("The new size must be a multiple of 512", path=node.filename)
-    if node.snapshots and (size < old or node.header.version < 3):
-        raise UnsupportedFeature("Can't resize an image which has snapshots", path=node.filename)
+    if node.snapshots and node.header.version < 3:
+        raise UnsupportedFeature("Can't resize a v2 image which has snapshots", path=node.filename)
     with node.lock:
         if size < old:
             if preallocation != "off":
                 raise BadOption("Preallocation can't be used for shrinking files", path=node.filename)
             _shrink(node, writer, size)
         elif size > old:
-            _grow_l1(node, writer, size)
+            _drop_vm_state(node, writer)
+            grow_l1(node, writer, size)
             node.size = size
             _hide_old_bytes(node, writer, old, size)
         if preallocation != "off":
@@ -50,7 +51,15 @@ def _write_size(node: Qcow2Node, writer: Writer, size: int) -> None:
     writer.storage.write(HEADER_V2.offset_of("size"), size.to_bytes(8, "big"))
 
 
-def _grow_l1(node: Qcow2Node, writer: Writer, size: int) -> None:
+def _drop_vm_state(node: Qcow2Node, writer: Writer) -> None:
+    """Give back what an applied snapshot has brought behind the disk, before it becomes a part of it."""
+    end = len(node.mapping.l1) << node.mapping.span_bits
+    if node.vm_state_offset < end:
+        writer.mark(node.vm_state_offset, end, keep_space=False, entry=0)
+
+
+def grow_l1(node: Qcow2Node, writer: Writer, size: int) -> None:
+    """Make the L1 table long enough for `size` bytes."""
     mapping, header = node.mapping, node.header
     entries = div_up(size, 1 << mapping.span_bits)
     if entries * 8 > MAX_L1_BYTES:
@@ -151,6 +160,7 @@ def _shrink(node: Qcow2Node, writer: Writer, size: int) -> None:
     """Cut the disk, giving back its clusters and L2 tables, and the file's end where that has become free."""
     mapping, bits = node.mapping, node.header.cluster_bits
     first_cut = round_up(size, node.header.cluster_size)
+    _drop_vm_state(node, writer)
     if first_cut < node.size:
         writer.mark(first_cut, node.size, keep_space=False, entry=0)
     for index in range(div_up(size, 1 << mapping.span_bits), len(mapping.l1)):
