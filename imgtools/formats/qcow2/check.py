@@ -123,7 +123,7 @@ class Check:
 
     def _check_refcount_blocks(self) -> None:
         size, bits = self.header.cluster_size, self.header.cluster_bits
-        for index, entry in enumerate(self.refcounts.table):
+        for index, entry in enumerate(self.refcounts.table[: self._table_length()]):
             if not entry:
                 continue
             offset = entry & TABLE_OFFSET_MASK
@@ -168,8 +168,9 @@ class Check:
         """(first cluster, count, block) over the clusters of the file and all blocks behind its end."""
         size, per_block = self.header.cluster_size, self.refcounts.per_block
         needed = -(-self.references.clusters // per_block)
-        for index in range(max(needed, len(self.refcounts.table))):
-            entry = self.refcounts.table[index] if index < len(self.refcounts.table) else 0
+        length = self._table_length()
+        for index in range(max(needed, length)):
+            entry = self.refcounts.table[index] if index < length else 0
             if not entry and index >= needed:
                 continue
             count = per_block
@@ -179,6 +180,10 @@ class Check:
                 continue
             data = self.storage.read(entry & TABLE_OFFSET_MASK, size)
             yield index * per_block, count, data + bytes(size - len(data))
+
+    def _table_length(self) -> int:
+        """Entries of the refcount table up to the last one in use: it is a cluster at least, and mostly empty."""
+        return -(-len(self.refcounts.table.tobytes().rstrip(b"\0")) // 8)
 
     def _compare_block(self, first: int, stored: array[int], wanted: array[int]) -> None:
         for position, (count, reference) in enumerate(zip(stored, wanted, strict=True)):
