@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 Command = Sequence[str]
 Setup = Callable[[], None]
@@ -95,4 +96,5 @@ def side_by_side(
     return row
 
 
-IMGTOOLS = [sys.executable, "-m", "imgtools"]
+IMGTOOLS = [str(Path(sys.executable).parent / "imgtools")]
+"""The program as it is installed beside the interpreter: what people start."""
