@@ -29,6 +29,7 @@ BLKGETSIZE64 = 0x80081272
 
 NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
+
 class FileNode(Storage):
     """An open file. `cache` is one of CACHE_MODES: "unsafe" turns `flush` off, "writethrough" flushes each write."""
 
@@ -57,9 +58,6 @@ class FileNode(Storage):
         except OSError as error:
             raise self._failure(error, "read", offset + got) from error
 
-    def read(self, offset: int, length: int) -> bytes:
-        """As Node.read, but past the end of the file the answer is short and not padded."""
-        pieces = []
     def readinto_cached(self, offset: int, buffer: memoryview) -> bool:
         try:
             return os.preadv(self.fd, [buffer], offset, NOWAIT) == len(buffer)
@@ -69,6 +67,9 @@ class FileNode(Storage):
             self.readinto(offset, buffer)
             return True
 
+    def read(self, offset: int, length: int) -> bytes:
+        """As Node.read, but past the end of the file the answer is short and not padded."""
+        pieces = []
         try:
             while length:
                 piece = os.pread(self.fd, length, offset)
