@@ -80,10 +80,6 @@ class Node:
 
     # What everyone needs around them.
 
-    def read(self, offset: int, length: int) -> bytes:
-        """The bytes of a range as a new object; `readinto` is the way that does not copy."""
-        buffer = bytearray(length)
-        self.readinto(offset, memoryview(buffer))
     def readinto_cached(self, offset: int, buffer: memoryview) -> bool:
         """As `readinto` if that need not wait for a device; False, and nothing of use in `buffer`, if it would.
 
@@ -92,6 +88,10 @@ class Node:
         self.readinto(offset, buffer)
         return True
 
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes of a range as a new object; `readinto` is the way that does not copy."""
+        buffer = bytearray(length)
+        self.readinto(offset, memoryview(buffer))
         return bytes(buffer)
 
     def close(self) -> None:

@@ -42,10 +42,10 @@ class RawNode(Node, Resizable):
     def readinto(self, offset: int, buffer: memoryview) -> None:
         self.check_range(offset, len(buffer))
         self.storage.readinto(self.window_start + offset, buffer)
+
     def readinto_cached(self, offset: int, buffer: memoryview) -> bool:
         self.check_range(offset, len(buffer))
         return self.storage.readinto_cached(self.window_start + offset, buffer)
-
 
     def write(self, offset: int, data: Buffer) -> None:
         self._check_write(offset, len(data))
