@@ -7,8 +7,10 @@ which says by the capability classes below what more it can do.
 
 from __future__ import annotations
 
-from imgtools.errors import BadOption, UnsupportedFeature
-from imgtools.sizes import TooLarge, parse_size
+from imgtools.block.driver import Driver
+from imgtools.block.node import Storage
+from imgtools.block.options import Option as Option
+from imgtools.errors import UnsupportedFeature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,56 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from imgtools.block.graph import Context
-    from imgtools.block.node import Buffer, Node, Storage
-
-
-class Option:
-    """A create option: `name=value` in `-o`. `kind` is "size", "bool", "int", or "text"; `choices` limit a text."""
-
-    def __init__(
-        self,
-        name: str,
-        kind: str,
-        help: str,
-        *,
-        default: Any = None,
-        choices: tuple[str, ...] = (),
-        help_default: str | None = None,
-    ) -> None:
-        self.name = name
-        self.kind = kind
-        self.help = help
-        self.default = default
-        self.choices = choices
-        self.help_default = help_default
-        """The default as `-o help` shows it, where it shows one."""
-
-    def parse(self, text: str) -> Any:
-        """The value that `text` stands for; raises BadOption with what the option expects."""
-        if self.kind == "size":
-            try:
-                return parse_size(text)
-            except TooLarge:
-                raise BadOption(f"Value '{text}' is out of range for parameter '{self.name}'") from None
-            except BadOption:
-                raise BadOption(
-                    f"Parameter '{self.name}' expects a non-negative number below 2^64",
-                    hint="Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
-                    "and exabytes, respectively.",
-                ) from None
-        if self.kind == "bool":
-            if text not in ("on", "off", "yes", "no", "true", "false", "y", "n"):
-                raise BadOption(f"Parameter '{self.name}' expects 'on' or 'off'")
-            return text in ("on", "yes", "true", "y")
-        if self.kind == "int":
-            if not text.isdecimal():
-                raise BadOption(f"Parameter '{self.name}' expects a number")
-            return int(text)
-        if self.choices and text not in self.choices:
-            raise BadOption(
-                f"invalid parameter value: {text}", hint=f"{self.name} is one of: {', '.join(self.choices)}."
-            )
-        return text
+    from imgtools.block.node import Buffer, Node
 
 
 class Measure:
@@ -80,17 +33,20 @@ class Measure:
         self.bitmaps = bitmaps
 
 
-class Format:
+class Format(Driver):
     """A disk-image format. Subclasses fill in the card and the calls."""
 
-    name = ""
     create_options: tuple[Option, ...] = ()
-    supports_backing = False
     supports_compression = False
 
     def open(self, storage: Storage, context: Context) -> Node:
         """The disk in `storage`. Raises InvalidFormat, UnsupportedFeature or CorruptImage."""
         raise NotImplementedError
+
+    def plain_name(self, options: dict[str, Any], children: dict[str, Node]) -> str | None:
+        """The name of the file: its format is guessed again, or named."""
+        below = children["file"]
+        return below.plain_name if isinstance(below, Storage) and not options else None
 
     def create(self, path: str, size: int, options: dict[str, Any], context: Context) -> None:
         """Make a new image of `size` bytes; `options` hold a value for each of `create_options` (or None)."""

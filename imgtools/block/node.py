@@ -41,6 +41,10 @@ class Node:
     """The name of the kind of node, as in `-f`."""
     fixed_layout = False
     """Whether bytes have their place in the file from the start, so that it does not matter which come first."""
+    described: dict[str, Any] | None = None
+    """The options that lead to this node and those below it, where it was opened by the graph."""
+    plain_name: str | None = None
+    """The file name, with or without a protocol, that does the same, where one does."""
 
     def __init__(self, filename: str, size: int, *, read_only: bool = True) -> None:
         self.filename = filename
@@ -125,6 +129,15 @@ class Node:
         """The node that unallocated ranges are read from."""
         return self.children.get("backing")
 
+    @property
+    def shown_name(self) -> str:
+        """What to open to have this node again: a file name, or a json: one where no other can say it."""
+        if self.plain_name is not None or self.described is None:
+            return self.plain_name or self.filename
+        from imgtools.block.json_names import on_one_line
+
+        return "json:" + on_one_line(self.described)
+
     def details(self) -> dict[str, Any]:
         """The format's own facts, as the `data` of `info`'s "format-specific"; empty where there are none."""
         return {}
@@ -160,18 +173,34 @@ class Storage(Node):
         """Reserve space for the range, growing where it lies past the end."""
         self.refuse_write()
 
+    def event(self, name: str) -> None:
+        """The format above is about to do what `name` says, in QEMU's words (see filters/blkdebug). Nothing here."""
 
-class Filter(Node):
-    """A node in front of one other: passes every verb on."""
+
+class Filter(Storage):
+    """A node in front of one other: passes every verb on. It may stand above a disk or above a file."""
 
     def __init__(self, child: Node) -> None:
+        self.child = child
         super().__init__(child.filename, child.size, read_only=child.read_only)
         self.children["file"] = child
-        self.child = child
         self.fixed_layout = child.fixed_layout
+
+    @property
+    def size(self) -> int:
+        """As large as what is below, also when that has grown."""
+        return self.child.size
+
+    @size.setter
+    def size(self, size: int) -> None:
+        """Only what is below has a size."""
 
     def readinto(self, offset: int, buffer: memoryview) -> None:
         self.child.readinto(offset, buffer)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """As the child's: short past the end where that is a file."""
+        return super().read(offset, max(0, min(length, self.size - offset)))
 
     def write(self, offset: int, data: Buffer) -> None:
         self.child.write(offset, data)
@@ -190,6 +219,22 @@ class Filter(Node):
 
     def prefetch(self, offset: int, length: int) -> None:
         self.child.prefetch(offset, length)
+
+    def truncate(self, size: int) -> None:
+        self._storage.truncate(size)
+
+    def allocate(self, offset: int, length: int) -> None:
+        self._storage.allocate(offset, length)
+
+    def event(self, name: str) -> None:
+        if isinstance(self.child, Storage):
+            self.child.event(name)
+
+    @property
+    def _storage(self) -> Storage:
+        if not isinstance(self.child, Storage):
+            raise UnsupportedFeature(f"{self.child.driver} cannot grow or shrink as a file does", path=self.filename)
+        return self.child
 
 
 class Layer(Node):

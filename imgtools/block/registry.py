@@ -1,17 +1,20 @@
-"""Which formats there are. A format's module is imported when a file of that format is met, never before.
+"""Which drivers there are: formats, protocols and filters. A driver's module is imported when it is asked for,
+never before.
 
-A third party adds one by an entry point of the group "imgtools.formats" whose object is a `Format`, or by
-calling `register`.
+A third party adds one by an entry point of the group "imgtools.formats" (or "imgtools.drivers" for what is no
+format) whose object is a `Driver`, or by calling `register`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 
+from imgtools.block.gate import has_protocol
 from imgtools.errors import BadOption
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from imgtools.block.driver import Driver
     from imgtools.block.format import Format
 
 BUILT_IN = {
@@ -21,6 +24,22 @@ BUILT_IN = {
     "vmdk": "imgtools.formats.vmdk",
 }
 """Format name to module; the module's FORMAT is the `Format`."""
+
+DRIVERS = {
+    "file": "imgtools.block.protocols.file",
+    "host_device": "imgtools.block.protocols.file",
+    "null-co": "imgtools.block.protocols.memory",
+    "null-aio": "imgtools.block.protocols.memory",
+}
+"""Protocol or filter name to module; the module's DRIVERS has the `Driver` of that name."""
+
+PREFIXES = {
+    "file": "file",
+    "host_device": "host_device",
+    "null-co": "null-co",
+    "null-aio": "null-aio",
+}
+"""What may stand before the colon in a file name that the user gives, to the driver that takes it ("json" apart)."""
 
 MAGIC: tuple[tuple[str, int, bytes], ...] = (
     ("qcow2", 0, b"QFI\xfb\0\0\0\2"),
@@ -34,21 +53,25 @@ MAGIC: tuple[tuple[str, int, bytes], ...] = (
 
 PROBE_LENGTH = 2048
 
-_registered: dict[str, Format] = {}
+_registered: dict[str, Driver] = {}
 
 
-def register(format: Format, *magic: tuple[int, bytes]) -> None:
-    """Make a format known, and the magic bytes (offset, bytes) that announce it."""
+def register(driver: Driver, *magic: tuple[int, bytes], prefixes: tuple[str, ...] = ()) -> None:
+    """Make a driver known, the magic bytes (offset, bytes) that announce a format, and the prefixes of its names."""
     global MAGIC
-    _registered[format.name] = format
-    MAGIC += tuple((format.name, offset, pattern) for offset, pattern in magic)
+    _registered[driver.name] = driver
+    MAGIC += tuple((driver.name, offset, pattern) for offset, pattern in magic)
+    PREFIXES.update(dict.fromkeys(prefixes, driver.name))
 
 
-def find_format(name: str) -> Format:
-    """The format of that name; raises BadOption where there is none."""
+def find_driver(name: str) -> Driver:
+    """The driver of that name; raises BadOption where there is none."""
     if name not in _registered:
         if name in BUILT_IN:
             _registered[name] = import_module(BUILT_IN[name]).FORMAT
+        elif name in DRIVERS:
+            drivers: tuple[Driver, ...] = import_module(DRIVERS[name]).DRIVERS
+            _registered.update((driver.name, driver) for driver in drivers)
         else:
             _load_entry_points()
     if name not in _registered:
@@ -56,10 +79,34 @@ def find_format(name: str) -> Format:
     return _registered[name]
 
 
+def find_format(name: str) -> Format:
+    """The format of that name; raises BadOption where there is none."""
+    from imgtools.block.format import Format
+
+    driver = find_driver(name)
+    if not isinstance(driver, Format):
+        raise BadOption(f"Unknown driver '{name}'", hint=f"{name} is no format but a kind of node.")
+    return driver
+
+
+def driver_of_name(name: str) -> Driver | None:
+    """The driver that the protocol prefix of a file name stands for; None where it has no prefix that is known."""
+    prefix = name.split(":", 1)[0]
+    return find_driver(PREFIXES[prefix]) if has_protocol(name) and prefix in PREFIXES else None
+
+
 def format_names() -> list[str]:
     """All formats that can be named, third parties' included."""
+    from imgtools.block.format import Format
+
     _load_entry_points()
-    return sorted({*BUILT_IN, *_registered})
+    return sorted({*BUILT_IN, *(name for name, driver in _registered.items() if isinstance(driver, Format))})
+
+
+def driver_names() -> list[str]:
+    """All protocols and filters that can be named, third parties' included."""
+    _load_entry_points()
+    return sorted({*DRIVERS, *_registered} - set(format_names()))
 
 
 def probe(head: bytes) -> str:
@@ -73,6 +120,7 @@ def probe(head: bytes) -> str:
 def _load_entry_points() -> None:
     from importlib.metadata import entry_points
 
-    for entry in entry_points(group="imgtools.formats"):
-        if entry.name not in _registered and entry.name not in BUILT_IN:
-            _registered[entry.name] = entry.load()
+    for group in ("imgtools.formats", "imgtools.drivers"):
+        for entry in entry_points(group=group):
+            if entry.name not in _registered and entry.name not in BUILT_IN and entry.name not in DRIVERS:
+                _registered[entry.name] = entry.load()

@@ -81,7 +81,7 @@ def run(arguments: Any) -> int:
             raise
         format = node.driver
     if not arguments.quiet:
-        console.say(to_json(as_dict(result, target.filename, format)) if style == "json" else "\n".join(human(result)))
+        console.say(to_json(as_dict(result, target.shown, format)) if style == "json" else "\n".join(human(result)))
     if result.check_errors:
         console.complain("Check failed")
         return 1

@@ -36,15 +36,16 @@ def run(arguments: Any) -> int:
         raise UsageError("Expecting one image file name")
     style = output_format(arguments)
     target = named(arguments.operands[0], arguments.format, arguments.image_opts)
-    how: dict[str, Any] = {"format": target.format, "gate": gate_of(arguments), "options": target.options}
-    how["share"] = arguments.force_share
+    how: dict[str, Any] = {"format": target.format, "gate": gate_of(arguments), "share": arguments.force_share}
+    images: list[ImageInfo] = []
     try:
         if arguments.backing_chain:
-            images = list(info_chain(target.filename, **how))
+            for image in info_chain(target.name, **how):
+                images.append(image)
         else:
-            images = [info(target.filename, **how)]
+            images.append(info(target.name, **how))
     except ImageError as error:
-        raise could_not_open(error.path or target.shown, error) from error
+        raise could_not_open((images and error.path) or target.shown, error) from error
     if style == "json":
         found = [image.as_dict() for image in images]
         console.say(to_json(found if arguments.backing_chain else found[0]))

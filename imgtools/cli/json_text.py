@@ -1,30 +1,13 @@
-"""JSON as the field's tools print it: four spaces a level, ASCII, and keys in an order all its own.
-
-The peers keep objects in a hash table of 512 places and print them in its order. Scripts compare that text,
-so the order is part of the interface; it follows from the keys alone, by the hash function of Samba's tdb.
-"""
+"""JSON as the field's tools print it: four spaces a level, keys in the peers' order (see `block.json_names`)."""
 
 from __future__ import annotations
+
+from imgtools.block.json_names import ordered as ordered
+from imgtools.block.json_names import quoted, scalar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-
-PLACES = 512
-ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def place(key: str) -> int:
-    """Where a key lies in the peers' hash table."""
-    name = key.encode()
-    value = 0x238F13AF * len(name) + sum(byte << (5 * index % 24) for index, byte in enumerate(name))
-    return (1103515243 * value + 12345) % (1 << 32) % PLACES
-
-
-def ordered(mapping: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The items of an object in the order in which they are printed."""
-    return sorted(mapping.items(), key=lambda item: place(item[0]))
 
 
 def to_json(value: Any, indent: int = 0) -> str:
@@ -36,31 +19,4 @@ def to_json(value: Any, indent: int = 0) -> str:
     if isinstance(value, list):
         items = [to_json(item, indent + 4) for item in value]
         return "[" + inner + f",{inner}".join(items) + outer + "]" if items else "[" + outer + "]"
-    if isinstance(value, str):
-        return quoted(value)
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def quoted(text: str) -> str:
-    """A JSON string; what is no valid text (a file name can hold any bytes) becomes U+FFFD."""
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return '"' + "".join(map(_escaped, text)) + '"'
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if character in ESCAPES:
-        return ESCAPES[character]
-    if 0x20 <= code < 0x7F:
-        return character
-    if 0xD800 <= code < 0xE000:
-        return "\\uFFFD"
-    if code > 0xFFFF:
-        code -= 0x10000
-        return f"\\u{0xD800 + (code >> 10):04X}\\u{0xDC00 + (code & 0x3FF):04X}"
-    return f"\\u{code:04X}"
+    return scalar(value)

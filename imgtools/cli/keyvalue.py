@@ -30,12 +30,17 @@ def is_valid(text: str) -> bool:
     return bool(text) and not text.startswith(",") and trailing % 2 == 0
 
 
-def parse(text: str) -> dict[str, str]:
-    """The names and values in an option string; the last one counts."""
+def parse(text: str, implied: str | None = None) -> dict[str, str]:
+    """The names and values in an option string; the last one counts.
+
+    `implied` is the name that may be left out in front of the first value.
+    """
     values = {}
-    for part in split(text) if text else []:
+    for number, part in enumerate(split(text) if text else []):
         name, equals, value = part.partition("=")
-        if not equals:
+        if not equals and implied and not number:
+            name, value = implied, part
+        elif not equals:
             name, value = (name[2:], "off") if name.startswith("no") else (name, "on")
         values[name] = value
     return values

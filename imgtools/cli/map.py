@@ -73,7 +73,7 @@ def human(extents: Iterable[Extent]) -> Iterator[str]:
             continue
         if offset is None or storage is None:
             raise Complaint("File contains external, encrypted or compressed clusters.")
-        yield f"{_hex(start):<16}{_hex(length):<16}{_hex(offset):<16}{storage.filename}\n"
+        yield f"{_hex(start):<16}{_hex(length):<16}{_hex(offset):<16}{storage.shown_name}\n"
 
 
 def _hex(number: int) -> str:

@@ -15,19 +15,17 @@ if TYPE_CHECKING:
 
     from imgtools.block.format import Format
     from imgtools.block.gate import Gate
+    from imgtools.block.graph import Name
     from imgtools.block.node import Node
-
-PROTOCOLS = ("file", "host_device")
 
 
 class Target:
-    """What the user named: the file, its format (None: look), and the format's own open options."""
+    """What the user named: as shown in messages, as a file name or tree of options, and its format (None: look)."""
 
-    def __init__(self, shown: str, filename: str, format: str | None, options: dict[str, str]) -> None:
+    def __init__(self, shown: str, name: Name, format: str | None) -> None:
         self.shown = shown
-        self.filename = filename
+        self.name = name
         self.format = format
-        self.options = options
 
 
 def named(text: str, format: str | None, image_opts: bool) -> Target:
@@ -35,31 +33,10 @@ def named(text: str, format: str | None, image_opts: bool) -> Target:
     if not image_opts:
         if not text:
             raise BadOption("Could not open '': The 'file' block driver requires a file name")
-        return Target(text, text, format, {})
+        return Target(text, text, format)
     if format is not None:
         raise Complaint("--image-opts and --format are mutually exclusive")
-    try:
-        return _from_options(text)
-    except BadOption as error:
-        error.message = f"Could not open '{text}': {error.message}"
-        raise
-
-
-def _from_options(text: str) -> Target:
-    options = keyvalue.parse(text)
-    protocol = options.pop("file.driver", "file")
-    driver = options.pop("driver", None)
-    filename = options.pop("file.filename", None) or options.pop("filename", None)
-    if driver in PROTOCOLS:
-        protocol, driver = driver, "raw"
-    if protocol not in PROTOCOLS:
-        raise BadOption(f"Unknown driver '{protocol}'")
-    if filename is None:
-        raise BadOption('A block device must be specified for "file"')
-    below = [name for name in options if "." in name]
-    if below:
-        raise BadOption(f"Option '{below[0]}' is not supported with --image-opts yet")
-    return Target(text, filename, driver, options)
+    return Target(text, keyvalue.parse(text, implied="file"), None)
 
 
 def gate_of(arguments: Any) -> Gate:
@@ -86,11 +63,10 @@ def open_named(
         cache=cache,
         share=getattr(arguments, "force_share", False) if share is None else share,
         checking=checking,
-        options=target.options,
         warn=lambda message: console.note(f"WARNING: {message}"),
     )
     try:
-        return open_tree(target.filename, target.format, context)
+        return open_tree(target.name, target.format, context)
     except ImageError as error:
         raise could_not_open(target.shown, error) from error
 

@@ -10,7 +10,6 @@ from imgtools.align import round_up
 from imgtools.block.format import Format, Measure, Option, Resizable
 from imgtools.block.node import Filter, Node
 from imgtools.errors import AccessDenied, BadOption, OutOfBounds, UnsupportedFeature
-from imgtools.sizes import parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,6 +147,10 @@ def _check_window(start: int, size: int | None, storage: Storage) -> None:
 
 class Raw(Format):
     name = "raw"
+    open_options = (
+        Option("offset", "size", "where in the file the disk begins", identity=True),
+        Option("size", "size", "bytes of the disk", identity=True),
+    )
     create_options = (
         Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
         Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
@@ -161,8 +164,7 @@ class Raw(Format):
     )
 
     def open(self, storage: Storage, context: Context) -> RawNode:
-        start = parse_size(context.options.get("offset", "0"))
-        size = parse_size(context.options["size"]) if "size" in context.options else None
+        start, size = context.options.get("offset", 0), context.options.get("size")
         _check_window(start, size, storage)
         return RawNode(storage, window_start=start, size=size)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from imgtools.block.graph import Name
     from imgtools.block.node import Node
 
 NANOSECONDS = 1_000_000_000
@@ -58,7 +59,9 @@ class ImageInfo:
     """The facts about one image, as taken from an open node. Sizes are in bytes; None is "not known" or "none"."""
 
     def __init__(self, node: Node) -> None:
-        self.filename = node.filename
+        self.filename = node.shown_name
+        self.path = node.filename
+        """The file's path, from which its backing file's name is seen."""
         self.format = node.driver
         self.virtual_size = node.size
         self.actual_size = node.allocated_size
@@ -76,7 +79,7 @@ class ImageInfo:
         name = self.backing_filename
         if not name or has_protocol(name):
             return name
-        return combine(self.filename, name)
+        return combine(self.path, name)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that are known, under the names that JSON output gives them."""
@@ -98,39 +101,42 @@ class ImageInfo:
 
 
 def info(
-    filename: str,
+    filename: Name,
     *,
     format: str | None = None,
     gate: Gate = SAME_DIRECTORY,
     share: bool = False,
-    options: dict[str, str] | None = None,
+    options: dict[str, Any] | None = None,
+    objects: dict[str, Any] | None = None,
 ) -> ImageInfo:
     """The facts about the image at `filename`; `format` names its format (None looks at its first bytes)."""
-    context = Context(gate=gate, share=share, backing=False, checking=True, options=options)
+    context = Context(gate=gate, share=share, backing=False, checking=True, options=options, objects=objects)
     with open_tree(filename, format, context) as node:
         return ImageInfo(node)
 
 
 def info_chain(
-    filename: str,
+    filename: Name,
     *,
     format: str | None = None,
     gate: Gate = SAME_DIRECTORY,
     share: bool = False,
-    options: dict[str, str] | None = None,
+    options: dict[str, Any] | None = None,
+    objects: dict[str, Any] | None = None,
 ) -> Iterator[ImageInfo]:
     """The facts about an image and then each of its backing files in turn, as far down as the gate is open."""
     seen: set[str] = set()
-    name: str | None = filename
+    name: Name | None = filename
     while name:
-        real = os.path.realpath(name)
-        if real in seen:
-            raise CorruptImage(f"Backing file '{name}' creates an infinite loop.", path=name)
-        if len(seen) >= MAX_CHAIN_DEPTH:
-            raise OutOfBounds(f"the backing chain is longer than {MAX_CHAIN_DEPTH} images", path=filename)
-        seen.add(real)
-        facts = info(name, format=format, gate=gate, share=share, options=options)
+        if isinstance(name, str):
+            real = os.path.realpath(name)
+            if real in seen:
+                raise CorruptImage(f"Backing file '{name}' creates an infinite loop.", path=name)
+            if len(seen) >= MAX_CHAIN_DEPTH:
+                raise OutOfBounds(f"the backing chain is longer than {MAX_CHAIN_DEPTH} images", path=name)
+            seen.add(real)
+        facts = info(name, format=format, gate=gate, share=share, options=options, objects=objects)
         yield facts
         name, format, options = None, facts.backing_format, None
         if facts.backing_filename:
-            name = gate.resolve(facts.filename, facts.backing_filename, "backing file")
+            name = gate.resolve(facts.path, facts.backing_filename, "backing file")

@@ -8,7 +8,7 @@ Nothing outside the window can be reached through it.
 
 from __future__ import annotations
 
-from imgtools.block.node import Filter
+from imgtools.block.node import Filter, Node
 from imgtools.errors import OutOfBounds
 
 TYPE_CHECKING = False
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgtools.block.extent import Extent
-    from imgtools.block.node import Buffer, Node
+    from imgtools.block.node import Buffer
 
 
 class Window(Filter):
     """`size` bytes of `child` from `offset` on; all the rest of it where `size` is None."""
 
     driver = "window"
+    size = 0  # its own, and not that of what is below
+    read = Node.read
 
     def __init__(self, child: Node, offset: int, size: int | None = None) -> None:
         super().__init__(child)

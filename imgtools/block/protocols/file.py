@@ -10,24 +10,26 @@ import errno
 import os
 import stat
 
+from imgtools.block.driver import Driver, Option
 from imgtools.block.extent import DATA, ZERO, Extent
 from imgtools.block.locks import lock_image
 from imgtools.block.node import ZEROES, Storage, fill_zero
-from imgtools.errors import AccessDenied, ImageError, InputOutput, from_os_error
+from imgtools.errors import AccessDenied, BadOption, ImageError, InputOutput, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
-    from imgtools.block.node import Buffer
+    from imgtools.block.graph import Context
+    from imgtools.block.node import Buffer, Node
 
 LARGE_WRITE = 256 << 10
 """From this size on, a write's space is reserved first."""
 CACHE_MODES = ("none", "writeback", "writethrough", "directsync", "unsafe")
+NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 BLKGETSIZE64 = 0x80081272
 """_IOR(0x12, 114, size_t) on Linux."""
-
-NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 
 class FileNode(Storage):
@@ -257,3 +259,53 @@ def _length_of(fd: int, mode: int) -> int:
 
         return int.from_bytes(fcntl.ioctl(fd, BLKGETSIZE64, bytes(8)), "little")
     return os.fstat(fd).st_size
+
+
+class FileDriver(Driver):
+    """A file of the host, or a device of it."""
+
+    name = "file"
+    is_protocol = True
+    children = ()
+    open_options = (
+        Option("filename", "text", "the path of the file", identity=True),
+        Option("locking", "text", "lock the file against other processes", choices=("auto", "on", "off")),
+        Option("aio", "text", "accepted: how requests are made", choices=("threads", "native", "io_uring")),
+        Option("aio-max-batch", "int", "accepted: how many requests are made at once"),
+        Option("drop-cache", "bool", "accepted: whether the host's cache is dropped after a migration"),
+        Option("x-check-cache-dropped", "bool", "accepted, like drop-cache"),
+    )
+
+    def open_node(self, children: dict[str, Node], context: Context) -> Node:
+        path = context.options.get("filename")
+        if not path:
+            raise BadOption(f"The '{self.name}' block driver requires a file name")
+        if context.options.get("locking") == "off":
+            context.share = True
+        return context.open_storage(path)
+
+    def parse_name(self, name: str) -> dict[str, str]:
+        return {"filename": name.removeprefix(f"{self.name}:")}
+
+    def plain_name(self, options: dict[str, Any], children: dict[str, Node]) -> str | None:
+        path: str = options["filename"]
+        return path
+
+
+class HostDeviceDriver(FileDriver):
+    """A block or character device of the host; nothing else."""
+
+    name = "host_device"
+
+    def open_node(self, children: dict[str, Node], context: Context) -> Node:
+        node = super().open_node(children, context)
+        if not getattr(node, "is_device", False):
+            node.close()
+            raise AccessDenied(
+                f"'host_device' driver requires '{node.filename}' to be either a character or block device",
+                path=node.filename,
+            )
+        return node
+
+
+DRIVERS = (FileDriver(), HostDeviceDriver())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from imgtools.block.driver import Driver, Option
 from imgtools.block.extent import DATA, ZERO, Extent
 from imgtools.block.node import Storage, fill_zero
+from imgtools.errors import BadOption
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
-    from imgtools.block.node import Buffer
+    from imgtools.block.graph import Context
+    from imgtools.block.node import Buffer, Node
 
 
 class MemoryNode(Storage):
@@ -91,3 +95,32 @@ class NullNode(Storage):
     @property
     def allocated_size(self) -> int:
         return 0
+
+
+class NullDriver(Driver):
+    """A disk that keeps nothing."""
+
+    is_protocol = True
+    children = ()
+    open_options = (
+        Option("size", "size", "bytes of the disk (1 GiB)", default=1 << 30, identity=True),
+        Option("read-zeroes", "bool", "accepted: it reads as zeroes in any case", identity=True),
+        Option("latency-ns", "int", "accepted: there is no latency"),
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def open_node(self, children: dict[str, Node], context: Context) -> Node:
+        return NullNode(f"{self.name}://", context.options.get("size", 1 << 30))
+
+    def parse_name(self, name: str) -> dict[str, str]:
+        if name != f"{self.name}://":
+            raise BadOption(f"The only allowed filename for this driver is '{self.name}://'")
+        return {}
+
+    def plain_name(self, options: dict[str, Any], children: dict[str, Node]) -> str | None:
+        return None if options else f"{self.name}://"
+
+
+DRIVERS = (NullDriver("null-co"), NullDriver("null-aio"))
