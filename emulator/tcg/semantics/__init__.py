@@ -6,5 +6,6 @@ arithmetic.OPERATIONS`); `templates` turns them into handlers by fetching operan
 """
 
 from . import arithmetic, data, multiply, shifts, stack
+from .simd import lanes, moves, shuffles
 
-MODULES = (arithmetic, data, multiply, shifts, stack)
+MODULES = (arithmetic, data, multiply, shifts, stack, lanes, moves, shuffles)

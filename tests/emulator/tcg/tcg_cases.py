@@ -14,7 +14,13 @@ from emulator.x86.instruction import CS, SS
 PAGE = 4096
 END = b"\x0f\x0b"  # UD2: its exception ends a case
 LONG_CODE, CODE_32, DATA = 0xA0FB, 0xC0FB, 0xC0F3
+EMPTY = 3  # a tag
 USER_MODE_64, USER_MODE_32 = 0x0501, 0
+
+
+def top(status: int) -> int:
+    """The register that is ST(0)."""
+    return status >> 11 & 7
 
 
 class Interpreter:
@@ -24,7 +30,7 @@ class Interpreter:
         self.space = AddressSpace()
         self.code = self.space.add_ram(CODE, PAGE)
         self.area = self.space.add_ram(AREA, AREA_SIZE)
-        self.processor = Processor(self.space, native=native, ops=1 << 12)
+        self.processor = Processor(self.space, native=native, ops=1 << 12, stop_on_exceptions=True)
         core = self.core = self.processor.core
         core.cpu.cr0 = 0x11
         core.cpu.cr4 = 3 << 9
@@ -50,7 +56,7 @@ class Interpreter:
         vector = core.fault_vector
         if vector != UD or core.cpu.rip != CODE + len(case.code):
             return Fault(vector)
-        return self.state(case.state)
+        return self.state()
 
     def load(self, state: State) -> None:
         cpu = self.core.cpu
@@ -58,19 +64,30 @@ class Interpreter:
             cpu.registers[number] = value
         for number, value in enumerate(state.xmm):
             cpu.xmm[number].low, cpu.xmm[number].high = value & (1 << 64) - 1, value >> 64
+        cpu.x87_control, cpu.x87_status, cpu.mxcsr = state.control, state.status, state.mxcsr
+        for number, value in enumerate(state.x87):
+            place = cpu.x87[(top(state.status) + number) % 8]
+            place.significand, place.exponent = value & (1 << 64) - 1, value >> 64
+        cpu.x87_tags = sum(EMPTY << 2 * number for number in range(8) if not state.tags >> number & 1)
         self.processor.rflags = state.flags
         self.space.write(AREA, state.memory)
 
-    def state(self, before: State) -> State:
+    def stack(self, number: int) -> int:
+        """ST(number)."""
+        cpu = self.core.cpu
+        register = cpu.x87[(top(cpu.x87_status) + number) % 8]
+        return register.significand | register.exponent << 64
+
+    def state(self) -> State:
         cpu = self.core.cpu
         return State(
             registers=tuple(cpu.registers),
             flags=self.processor.rflags,
             xmm=tuple(vector.low | vector.high << 64 for vector in cpu.xmm),
-            x87=before.x87,
-            control=before.control,
-            status=before.status,
-            tags=before.tags,
-            mxcsr=before.mxcsr,
+            x87=tuple(self.stack(number) for number in range(8)),
+            control=cpu.x87_control,
+            status=cpu.x87_status,
+            tags=sum(1 << number for number in range(8) if cpu.x87_tags >> 2 * number & 3 != EMPTY),
+            mxcsr=cpu.mxcsr,
             memory=self.space.read(AREA, AREA_SIZE),
         )
