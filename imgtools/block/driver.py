@@ -74,5 +74,6 @@ class Driver:
                 values[name] = option.parse(as_text(options.pop(name)))
             except BadOption as error:
                 error.message = error.message.replace(f"'{option.name}'", f"'{name}'")
+                error.hint = error.hint and error.hint.replace(option.name, name)
                 raise
         return values

@@ -199,8 +199,10 @@ class Filter(Storage):
         self.child.readinto(offset, buffer)
 
     def read(self, offset: int, length: int) -> bytes:
-        """As the child's: short past the end where that is a file."""
-        return super().read(offset, max(0, min(length, self.size - offset)))
+        """As Node.read; short past the end where the child is a file."""
+        if isinstance(self.child, Storage):
+            length = max(0, min(length, self.size - offset))
+        return super().read(offset, length)
 
     def write(self, offset: int, data: Buffer) -> None:
         self.child.write(offset, data)

@@ -30,6 +30,7 @@ DRIVERS = {
     "host_device": "imgtools.block.protocols.file",
     "null-co": "imgtools.block.protocols.memory",
     "null-aio": "imgtools.block.protocols.memory",
+    "blkdebug": "imgtools.block.filters.blkdebug",
 }
 """Protocol or filter name to module; the module's DRIVERS has the `Driver` of that name."""
 
@@ -38,6 +39,7 @@ PREFIXES = {
     "host_device": "host_device",
     "null-co": "null-co",
     "null-aio": "null-aio",
+    "blkdebug": "blkdebug",
 }
 """What may stand before the colon in a file name that the user gives, to the driver that takes it ("json" apart)."""
 
