@@ -24,6 +24,7 @@ from .predecode import CONTINUE, ENDS, PROTECTION, STALE, UNDEFINED, fill
 MAX_LENGTH = 15
 CS = 1
 PAGE_BITS = ~(PAGE_SIZE - 1)
+KIND_BITS = 16  # of `code_tag`
 
 
 @function(inline="always")
@@ -35,15 +36,15 @@ def jump_slot(core: Ptr[Core], rip: u64) -> Ptr[Jump]:
 def jump_hit(core: Ptr[Core], rip: u64) -> Ptr[Op]:
     """The op at an address, if the indirect-branch cache knows it; else null."""
     entry = jump_slot(core, rip)
-    if likely(entry.rip == rip and entry.kind == core.code_kind):
+    if likely(entry.rip == rip and entry.tag == core.code_tag):
         return Ptr[Op](entry.op)
     return Ptr[Op](0)
 
 
 @function
 def flush_jumps(core: Ptr[Core]) -> None:
-    for i in range(JUMP_SLOTS):
-        core.jumps[i].kind = ~u64(0)
+    """Make every entry invalid: none has a tag with this count."""
+    core.code_tag += 1 << KIND_BITS
 
 
 @function
@@ -76,6 +77,13 @@ def code_page(core: Ptr[Core], address: u64, out: Ptr[u64]) -> bool:
 
 
 @function
+def find_alone(core: Ptr[Core]) -> Ptr[Op]:
+    """The instruction at RIP as an op of its own, behind which control comes back to `enter`; null is a fault."""
+    rip = core.cpu.rip
+    return decode_single(core, rip, linear_rip(core, rip))
+
+
+@function
 def find(core: Ptr[Core]) -> Ptr[Op]:
     """The op at RIP, found or made; null is a fault."""
     rip = core.cpu.rip
@@ -97,14 +105,14 @@ def find(core: Ptr[Core]) -> Ptr[Op]:
     op = make(core, rip, physical, slot)
     if op:
         return remember(core, rip, op)
-    return decode_single(core, rip, address, physical)
+    return decode_single(core, rip, address)
 
 
 @function
 def remember(core: Ptr[Core], rip: u64, op: Ptr[Op]) -> Ptr[Op]:
     entry = jump_slot(core, rip)
     entry.rip = rip
-    entry.kind = core.code_kind
+    entry.tag = core.code_tag
     entry.op = u64(op)
     return op
 
@@ -191,7 +199,7 @@ def add_block(core: Ptr[Core], physical: u64, rip: u64, first: Ptr[Op], count: u
 
 
 @function
-def decode_single(core: Ptr[Core], rip: u64, address: u64, physical: u64) -> Ptr[Op]:
+def decode_single(core: Ptr[Core], rip: u64, address: u64) -> Ptr[Op]:
     """An instruction that crosses a page or a limit, or lies in a device; null is a fault."""
     record = Record()
     size: i32 = TRUNCATED
@@ -211,7 +219,9 @@ def decode_single(core: Ptr[Core], rip: u64, address: u64, physical: u64) -> Ptr
         raise_at(core, op, rip, PROTECTION if size == TOO_LONG else UNDEFINED)
         return op
     fill(core, record, op, rip)
-    lead_on(core, op + 1, wrap(core, rip + u32(size)))
+    behind = op + 1
+    behind.rip = wrap(core, rip + u32(size))
+    behind.handler = core.handlers[STALE]
     return op
 
 

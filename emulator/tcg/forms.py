@@ -7,6 +7,7 @@ A handler is found by form, operand size and whether the ModRM operand is in mem
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -18,8 +19,20 @@ from .fixed import FIXED
 from .semantics import MODULES
 
 SIZES = (16, 32, 64)
-MAKERS = {mnemonic: (maker, module) for module in MODULES for mnemonic, maker in module.HANDLERS.items()}
 MAIN = "main"
+
+
+class Maker(NamedTuple):
+    """A function of `semantics` that makes handlers of a mnemonic, if the form is one of its own, and their unit."""
+
+    make: Callable[[Form, int, bool], Function | list[Function] | None]
+    unit: str
+
+
+MAKERS: dict[str, list[Maker]] = {}
+for module in MODULES:
+    for mnemonic, made in module.HANDLERS.items():
+        MAKERS.setdefault(mnemonic, []).append(Maker(made, getattr(module, "UNIT", MAIN)))
 
 
 class Handlers(NamedTuple):
@@ -43,30 +56,25 @@ def handlers() -> Handlers:
             if size == 64 and 64 not in modes[form.name]:
                 continue
             for memory in (False, True):
-                made = make(form, size, memory)
-                if made is None:
-                    continue
-                family = made if isinstance(made, list) else [made]
+                family, unit = make(form, size, memory)
                 for function in family:
                     if function not in numbers:
                         numbers[function] = len(numbers)
-                        units.append(unit_name(form))
+                        units.append(unit)
+                if not family:
+                    continue
                 variants[index * 8 + number * 2 + memory] = numbers[family[0]]
     return Handlers(list(numbers), variants, units)
 
 
-def unit_name(form: Form) -> str:
-    """The unit that the handlers of a mnemonic are compiled in: `UNIT` of the module that makes them."""
-    return getattr(MAKERS[form.mnemonic][1], "UNIT", MAIN)
-
-
-def make(form: Form, size: int, memory: bool) -> Function | list[Function] | None:
-    """The handler of a form; one for each of its 16 conditions, numbered one after another; None if it is not there."""
-    if form.mnemonic not in MAKERS:
-        return None
-    if not memory and any(code.method == "M" for code in form.operands):
-        return None
-    return MAKERS[form.mnemonic][0](form, size, memory)
+def make(form: Form, size: int, memory: bool) -> tuple[list[Function], str]:
+    """The handler of a form, or one for each of its 16 conditions, and their unit; none if it is not executed."""
+    if memory or not any(code.method == "M" for code in form.operands):
+        for maker in MAKERS.get(form.mnemonic, ()):
+            made = maker.make(form, size, memory)
+            if made is not None:
+                return made if isinstance(made, list) else [made], maker.unit
+    return [], MAIN
 
 
 def covered() -> set[str]:

@@ -18,6 +18,7 @@ from emulator.softmmu.access import can_access, read_slow, write_slow
 from emulator.softmmu.structs import NOT_CANONICAL, PAGE_SIZE, READ, WRITE, Mmu
 from emulator.softmmu.tlb import entry_of
 from emulator.x86.instruction import SS
+from emulator.x86.state import Segment
 
 from .core import CHECKED, GP, PF, SS_FAULT, Core, Op
 
@@ -70,10 +71,9 @@ def memory_fault(core: Ptr[Core], segment: u32) -> bool:
 
 
 @function
-def check_segment(core: Ptr[Core], segment: u32, offset: u64, size: u32, access: u32) -> bool:
-    """Whether a segment allows an access outside 64-bit mode; if not, #GP(0) or #SS(0) is noted."""
-    cache = core.cpu.segments[segment]
-    attributes = u32(cache.attributes)
+def segment_allows(core: Ptr[Core], segment: Ptr[Segment], offset: u64, size: u32, access: u32) -> bool:
+    """Whether a segment allows an access outside 64-bit mode."""
+    attributes = u32(segment.attributes)
     last = offset + (size - 1)
     protected = core.cpu.cr0 & 1 and not core.cpu.rflags >> 17 & 1
     allowed = True
@@ -86,9 +86,14 @@ def check_segment(core: Ptr[Core], segment: u32, offset: u64, size: u32, access:
             allowed = attributes & WRITABLE != 0
     if attributes & (CODE | EXPAND_DOWN) == EXPAND_DOWN:
         top = u64(LIMIT_32) if attributes & BIG else u64(0xFFFF)
-        allowed = allowed and offset > cache.limit and last <= top
-    else:
-        allowed = allowed and last <= cache.limit
+        return allowed and offset > segment.limit and last <= top
+    return allowed and last <= segment.limit
+
+
+@function
+def check_segment(core: Ptr[Core], segment: u32, offset: u64, size: u32, access: u32) -> bool:
+    """The same of a segment register; if it does not, #GP(0) or #SS(0) is noted."""
+    allowed = segment_allows(core, core.cpu.segments[segment], offset, size, access)
     return allowed or fault(core, SS_FAULT if segment == SS else GP, 0)
 
 

@@ -13,6 +13,7 @@ from emulator.x86.state import reset
 from . import flags
 from .core import NO_VECTOR, RUNNING, Block, Core, Op
 from .forms import handlers
+from .platform import Platform, connect
 from .predecode import STOP
 from .threaded import load, unit
 
@@ -22,7 +23,15 @@ STATUS = flags.STATUS
 class Processor:
     """A processor over an address space. With `native=False` all runs as Python: slow, and the reference."""
 
-    def __init__(self, space: AddressSpace, *, native: bool = True, ops: int = 1 << 18) -> None:
+    def __init__(
+        self,
+        space: AddressSpace,
+        platform: Platform | None = None,
+        *,
+        native: bool = True,
+        ops: int = 1 << 18,
+        stop_on_exceptions: bool = False,
+    ) -> None:
         self.space = space
         self.mmu = SoftMmu(space, native=native)
         self.core = Core()
@@ -33,6 +42,8 @@ class Processor:
         self.code: Any
         self.code, table = load() if native else (unit().reference(), range(len(self._functions)))
         self._allocate(ops, table)
+        self._keep += connect(self, platform or Platform())
+        self.core.stop_on_exceptions = stop_on_exceptions
         self.core.mmu = self.mmu.address
         self.mmu.state.cpu = self.address
         if native:
@@ -76,10 +87,14 @@ class Processor:
         self.code.set_status(self.address, value)
 
     def run(self) -> int:
-        """Execute until something stops it: the reason. After an exception `core.fault_vector` says which."""
+        """Execute until something stops it: the reason.
+
+        With `stop_on_exceptions`, `core.fault_vector` and `core.fault_code` say which exception it was.
+        """
         core = self.core
         core.fault_vector = NO_VECTOR
         core.stop_reason = RUNNING
+        core.exit_flag = 1
         op = self.code.enter(self.address)
         if self.native:
             self.code.t0_run(self.address, op)
@@ -97,4 +112,11 @@ class Processor:
 
     def request_exit(self) -> None:
         """From any thread: make `run` return soon."""
+        self.core.exit_request = 1
         self.core.exit_flag = 1
+
+    def set_interrupt(self, asserted: bool) -> None:
+        """The line of the interrupt controller, from any thread."""
+        self.core.interrupt_line = asserted
+        if asserted:
+            self.core.exit_flag = 1

@@ -5,7 +5,7 @@ ModRM operand in memory or in a register. Operations that compute are functions 
 arithmetic.OPERATIONS`); `templates` turns them into handlers by fetching operands from an `Op`.
 """
 
-from . import arithmetic, data, multiply, shifts, stack
+from . import arithmetic, data, interrupts, multiply, segments, shifts, stack, strings
 from .simd import lanes, moves, shuffles
 
-MODULES = (arithmetic, data, multiply, shifts, stack, lanes, moves, shuffles)
+MODULES = (arithmetic, data, multiply, shifts, stack, strings, interrupts, segments, lanes, moves, shuffles)
