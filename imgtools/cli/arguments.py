@@ -42,6 +42,22 @@ def size_between(what: str, low: int = 0, high: int = LARGEST) -> Callable[[str]
     return parse
 
 
+def number(complaint: str, low: int, high: int) -> Callable[[str], int]:
+    """A parser for whole numbers, which may be hexadecimal (0x10) or octal (010)."""
+
+    def parse(text: str) -> int:
+        octal = len(text) > 1 and text.startswith("0") and text.isdecimal()
+        try:
+            value = int(text, 8 if octal else 0)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise Complaint(complaint)
+        return value
+
+    return parse
+
+
 def cache_mode(text: str | None, default: str, what: str = "cache option", status: int = 1) -> str:
     """The cache mode that was asked for."""
     if text is not None and text not in CACHE_MODES:

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 from imgtools.block.protocols.file import CACHE_MODES
 from imgtools.cli import console
-from imgtools.cli.arguments import CACHE, FORCE_SHARE, OPENING, QUIET, Complaint, size_between
+from imgtools.cli.arguments import CACHE, FORCE_SHARE, OPENING, QUIET, Complaint, number, size_between
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.opening import named, open_named
 from imgtools.operations.bench import bench
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 LARGEST = (1 << 31) - 1
 ENGINES = ("threads", "native", "io_uring")
-
-
-def number(complaint: str, low: int, high: int) -> Callable[[str], int]:
-    """A parser for whole numbers, which may be hexadecimal (0x10) or octal (010)."""
-
-    def parse(text: str) -> int:
-        octal = len(text) > 1 and text.startswith("0") and text.isdecimal()
-        try:
-            value = int(text, 8 if octal else 0)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise Complaint(complaint)
-        return value
-
-    return parse
 
 
 def cache(text: str) -> str:

@@ -13,9 +13,9 @@ from imgtools.cli.arguments import (
     QUIET,
     SOURCE_CACHE,
     Complaint,
+    number,
     size_between,
 )
-from imgtools.cli.bench import number
 from imgtools.cli.create import OPTIONS
 from imgtools.cli.getopt import Command, Option
 from imgtools.cli.snapshots import SNAPSHOT

@@ -97,6 +97,9 @@ class Command:
     stops_at_operand = False
     """Whether the first operand ends the options."""
 
+    subcommands: dict[str, str] = {}
+    """What the verb's first operand may be, and the modules of those commands; then the verb itself does nothing."""
+
     def __init__(self, name: str, operands: str, summary: str, options: tuple[Option, ...]) -> None:
         self.name = name
         self.operands = operands

@@ -34,6 +34,11 @@ def commands() -> list[Command]:
     return [import_module(path).COMMAND for _, path in sorted(verbs().items())]
 
 
+def subcommands(command: Command) -> list[Command]:
+    """The declarations of the commands that a verb stands before."""
+    return [import_module(path).COMMAND for _, path in sorted(command.subcommands.items())]
+
+
 def show_program() -> None:
     """The help of the program as a whole."""
     from imgtools.block.registry import format_names
@@ -56,6 +61,10 @@ def show_command(command: Command) -> None:
     console.say(f"{command.summary}\n")
     for option in command.offered(console.own):
         console.say(option_line(option))
+    if command.subcommands:
+        console.say("\nCommands:")
+    for subcommand in subcommands(command):
+        console.say(f"  {subcommand.name:<{COLUMN - 2}}{subcommand.summary}")
 
 
 def option_line(option: Option) -> str:

@@ -39,6 +39,7 @@ VERBS = {
 
 OWN_VERBS = {
     "completion": "imgtools.cli.completion",
+    "nbd": "imgtools.cli.nbd",
 }
 """Verbs that exist only under the program's own name."""
 
@@ -142,6 +143,11 @@ def find_verb(name: str) -> ModuleType:
     path = VERBS.get(name) or (OWN_VERBS.get(name) if console.own else None)
     if path is None:
         raise UsageError(f"Command not found: {name}")
+    return import_command(path)
+
+
+def import_command(path: str) -> ModuleType:
+    """A module that has a COMMAND, by its dotted name."""
     return __import__(path, fromlist=["COMMAND"])
 
 
@@ -160,7 +166,19 @@ def run_verb(module: ModuleType, words: list[str]) -> int:
             raise
         console.note(f"{words[0]}: {error.plain or error}")
         return dispatch([console.name, "--help"])
+    if command.subcommands:
+        return run_subcommand(command, arguments.operands)
     return int(module.run(arguments))
+
+
+def run_subcommand(command: Command, words: list[str]) -> int:
+    """Run one of the commands that a verb stands before."""
+    known = ", ".join(command.subcommands)
+    if not words:
+        raise UsageError(f"Expecting one of: {known}")
+    if words[0] not in command.subcommands:
+        raise UsageError(f"Command not found: {command.name} {words[0]} (there are {known})")
+    return run_verb(import_command(command.subcommands[words[0]]), words)
 
 
 def _silence_output() -> None:

@@ -8,6 +8,7 @@ The node may be shared by any number of connections; its own rules say what seve
 
 from __future__ import annotations
 
+from imgtools.errors import BadOption
 from imgtools.nbd import protocol
 from imgtools.nbd.status import Allocation, Context
 
@@ -37,8 +38,8 @@ class Export:
         contexts: Iterable[Context] = (),
     ) -> None:
         self.node = node
-        self.name = name
-        self.description = description
+        self.name = _checked(name, "name")
+        self.description = _checked(description, "description")
         self.read_only = read_only or node.read_only
         self.discards = discards
         self.multi_conn = multi_conn
@@ -66,3 +67,14 @@ class Export:
         from imgtools.block.extent import READS_ZERO
 
         return all(extent.kind in READS_ZERO for extent in self.node.extents(offset, length))
+
+
+def _checked(text: str, what: str) -> str:
+    """The text, if the protocol can carry it."""
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:
+        raise BadOption(f"export {what} {text!r} is not UTF-8") from None
+    if length > protocol.MAX_STRING:
+        raise BadOption(f"export {what} '{text}' too long")
+    return text

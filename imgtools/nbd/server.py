@@ -72,6 +72,7 @@ class Server:
         """A byte in this pipe is an event."""
         os.set_blocking(self._events, False)
         self._thread: threading.Thread | None = None
+        self._failure: ImageError | None = None
 
     def run(self) -> None:
         """Serve until `stop`, or until the last client has left. Raises ImageError where the disk cannot be flushed."""
@@ -91,7 +92,7 @@ class Server:
         self._notify(STOP)
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self.run)
+        self._thread = threading.Thread(target=self._run_aside)
         self._thread.start()
         return self
 
@@ -99,6 +100,14 @@ class Server:
         self.stop()
         assert self._thread is not None
         self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run_aside(self) -> None:
+        try:
+            self.run()
+        except ImageError as error:
+            self._failure = error
 
     def _notify(self, event: int) -> None:
         os.write(self._tell, bytes([event]))

@@ -6,13 +6,12 @@ import os
 import re
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from imgtools.cli.pages import with_table
-from imgtools.cli.program import OWN_VERBS, VERBS
+from imgtools.cli.getopt import Command
+from imgtools.cli.pages import documented, page_of, with_table
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -75,9 +74,8 @@ def test_wildcards() -> None:
     assert not matches("a\n", "a\nb\n")
 
 
-@pytest.mark.parametrize("verb", [*VERBS, *OWN_VERBS])
-def test_every_verb_has_a_page_with_its_options(verb: str) -> None:
-    command = import_module((VERBS | OWN_VERBS)[verb]).COMMAND
-    page = (DOCS / "commands" / f"{verb}.md").read_text()
+@pytest.mark.parametrize("command", documented(), ids=lambda command: command.name)
+def test_every_command_has_a_page_with_its_options(command: Command) -> None:
+    page = (DOCS / "commands" / page_of(command)).read_text()
     assert page == with_table(page, command), "run: python -m imgtools.cli.pages docs/commands"
-    assert page.startswith(f"# imgtools {verb}\n")
+    assert page.startswith(f"# imgtools {command.name}\n")

@@ -1,0 +1,162 @@
+"""What `nbd serve` and qemu-nbd's command line have in common, once each has read its own options."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from imgtools.block.filters.overlay import Overlay
+from imgtools.block.filters.window import Window
+from imgtools.block.graph import Context, open_tree
+from imgtools.cli import console
+from imgtools.cli.background import in_background
+from imgtools.cli.opening import gate_of
+from imgtools.cli.snapshots import require_no_snapshot
+from imgtools.errors import ImageError, from_os_error
+from imgtools.nbd import protocol
+from imgtools.nbd.connections import HANDSHAKE_LIMIT
+from imgtools.nbd.export import Export
+from imgtools.nbd.listen import activated
+from imgtools.nbd.server import Server
+from imgtools.nbd.status import Depth
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from imgtools.block.node import Node
+    from imgtools.cli.opening import Target
+    from imgtools.nbd.listen import Listener
+
+TEMPORARY = "/var/tmp"
+"""Where temporary disks lie, unless TMPDIR says otherwise: they may become too large for memory."""
+SIGNALLED = 128
+"""A shell's exit status for a command that a signal ended is this and the signal's number."""
+
+
+class Plan:
+    """What is to be served, where, and to whom."""
+
+    def __init__(self, target: Target, arguments: Any) -> None:
+        self.target = target
+        self.arguments = arguments
+        self.cannot_open = "Could not open"
+        """How the complaint begins where that fails."""
+        self.read_only = False
+        self.temporary = False
+        """Whether writes go to a temporary file, and the image stays as it is."""
+        self.snapshot: str | None = None
+        self.cache = "writeback"
+        self.discards = True
+        self.detect_zeroes = "off"
+        self.offset = 0
+        self.name = ""
+        self.description = ""
+        self.bitmaps: Sequence[str] = ()
+        self.depth = False
+        self.tls: ssl.SSLContext | None = None
+        self.listen: Callable[[], Sequence[Listener]] = tuple
+        """Opens the sockets to listen on, where no service manager has done so."""
+        self.clients = 1
+        self.persistent = False
+        self.handshake_limit = HANDSHAKE_LIMIT
+        self.background = False
+        self.pid_file: str | None = None
+        self.run: str | None = None
+        """A command that uses the server, which ends with it."""
+
+
+def carry_out(plan: Plan) -> int:
+    """Serve, here or in the background."""
+    if plan.background:
+        return in_background(lambda ready: serve(plan, ready))
+    return serve(plan, lambda: None)
+
+
+def serve(plan: Plan, ready: Callable[[], None]) -> int:
+    """Serve until the plan or a signal ends it; the exit status."""
+    listeners = activated() or plan.listen()
+    try:
+        with open_disk(plan) as disk:
+            export = export_of(plan, disk)
+            server = Server(
+                [export],
+                listeners,
+                clients=plan.clients,
+                persistent=plan.persistent,
+                tls=plan.tls,
+                handshake_limit=plan.handshake_limit,
+                log=console.complain,
+            )
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, lambda *_: server.stop())
+            if plan.pid_file is not None:
+                write_pid(plan.pid_file)
+            ready()
+            if plan.run is None:
+                server.run()
+                return 0
+            return run_beside(server, plan.run, listeners[0], listeners[0].uri(plan.name, tls=plan.tls is not None))
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def open_disk(plan: Plan) -> Node:
+    """The disk as it is to be seen: the image, or its snapshot, behind an overlay, from an offset on."""
+    writable = not (plan.read_only or plan.temporary or plan.snapshot)
+    options = {} if plan.detect_zeroes == "off" else {"discard": "unmap", "detect-zeroes": plan.detect_zeroes}
+    context = Context(
+        writable=writable,
+        gate=gate_of(plan.arguments),
+        cache=plan.cache,
+        options=options,
+        warn=lambda message: console.note(f"WARNING: {message}"),
+    )
+    try:
+        disk = open_tree(plan.target.name, plan.target.format, context)
+    except ImageError as error:
+        error.message = f"{plan.cannot_open} '{plan.target.shown}': {error.message}"
+        raise
+    try:
+        require_no_snapshot(disk, plan.snapshot)
+        if plan.temporary:
+            disk = Overlay(disk, os.environ.get("TMPDIR", TEMPORARY))
+        return Window(disk, plan.offset) if plan.offset else disk
+    except BaseException:
+        disk.close()
+        raise
+
+
+def write_pid(path: str) -> None:
+    """Leave the number of this process where scripts look for it."""
+    try:
+        with open(path, "w") as file:
+            file.write(f"{os.getpid()}\n")
+    except OSError as error:
+        raise from_os_error(error, f"Could not create '{path}'", path) from error
+
+
+def run_beside(server: Server, command: str, listener: Listener, uri: str) -> int:
+    """Serve while a shell command runs, which finds the server in $uri; the command's exit status."""
+    import subprocess
+
+    with server:
+        status = subprocess.call(command, shell=True, env={**os.environ, "uri": uri, "unixsocket": listener.path or ""})
+    return status if status >= 0 else SIGNALLED - status
+
+
+def export_of(plan: Plan, disk: Node) -> Export:
+    """The disk under its name, with what else is told of it."""
+    contexts = [Depth(protocol.ALLOCATION_DEPTH, disk)] if plan.depth else []
+    return Export(
+        disk,
+        plan.name,
+        description=plan.description,
+        read_only=plan.read_only,
+        discards=plan.discards,
+        multi_conn=plan.clients != 1 or plan.read_only,
+        contexts=contexts,
+    )
