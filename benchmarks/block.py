@@ -125,7 +125,7 @@ class Bench:
                 yield self.bench(work, flags)
 
     def bench(self, work: str, flags: list[str]) -> Row:
-        path, size, count = self.path("bench.qcow2"), 8 * GIB, 60_000
+        path, size, count = self.path("bench.qcow2"), 8 * GIB if flags else GIB, 60_000
         step = 65_536 * 7919 + 4096  # every request in another cluster, far from the last
         results: dict[str, list[float]] = {"ours": [], "depth 1": [], "depth 64": []}
         for _ in range(self.runs):
