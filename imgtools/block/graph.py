@@ -261,18 +261,19 @@ def _open_child(child: Child, name: str, options: Options, context: Context) -> 
 
 def _take_backing(options: Options, context: Context) -> bool:
     """Keep what the user says of the backing node for when the image's own word is read; whether that is anything."""
+    given = options.get("backing", "nothing is said")
+    if given is None or given == "":
+        if given == "":
+            context.warn('Use of "backing": "" is deprecated; use "backing": null instead')
+        del options["backing"]
+        context.backing = False
+        return True
     if not context.backing:
         return False
     if "backing" in options:
-        given = options.pop("backing")
-        if given is not None and given != "":
-            error = _no_such_node(given)
-            error.message = f"Could not open backing file: {error.message}"
-            raise error
-        if given == "":
-            context.warn('Use of "backing": "" is deprecated; use "backing": null instead')
-        context.backing = False
-        return True
+        error = _no_such_node(given)
+        error.message = f"Could not open backing file: {error.message}"
+        raise error
     context.backing_options = options.take_below("backing")
     return bool(context.backing_options)
 

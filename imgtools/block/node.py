@@ -161,6 +161,9 @@ class Storage(Node):
     Reads past the end give zeroes (`read` gives less), writes past the end make it grow.
     """
 
+    listens = False
+    """Whether `event` does anything, here or below."""
+
     def writev(self, offset: int, pieces: list[Buffer]) -> None:
         """Store several buffers, one behind the other."""
         self.write(offset, b"".join(pieces))
@@ -185,6 +188,7 @@ class Filter(Storage):
         super().__init__(child.filename, child.size, read_only=child.read_only)
         self.children["file"] = child
         self.fixed_layout = child.fixed_layout
+        self.listens = isinstance(child, Storage) and child.listens
 
     @property
     def size(self) -> int:

@@ -46,6 +46,7 @@ class BlkDebug(Filter):
 
     def __init__(self, child: Node, rules: list[Rule], limits: dict[str, int] | None = None) -> None:
         super().__init__(child)
+        self.listens = True
         self.limits = {name: (limits or {}).get(name, 0) for name in LIMITS}
         self.report: Callable[[str], None] = lambda message: None
         """Told when a request is suspended and when it goes on."""

@@ -81,6 +81,7 @@ class Refcounts:
         self.per_block = header.cluster_size * 8 >> header.refcount_order
         self.table_offset = header.refcount_table_offset
         size = header.refcount_table_clusters * header.cluster_size
+        storage.event("reftable_load")
         data = storage.read(self.table_offset, size)
         self.table = to_native(data + bytes(size - len(data)))
         self.blocks: dict[int, array[int]] = {}
@@ -115,6 +116,7 @@ class Refcounts:
                     structure="refcount table",
                     hint="imgtools check -r all repairs it.",
                 )
+            self.storage.event("refblock_load")
             data = self.storage.read(offset, self.cluster_size)
             counts = self.codec.decode(data + bytes(self.cluster_size - len(data)))
             self._hold(index, counts)
@@ -221,6 +223,7 @@ class Refcounts:
 
     def _add_block(self, index: int) -> None:
         """Make a block for clusters that have none yet, in a free cluster (which it may describe itself)."""
+        self.storage.event("refblock_alloc")
         cluster = self.find_free(1)
         self._hold(index, array(self.codec.typecode, [0]) * self.per_block)
         self.dirty.add(index)
@@ -317,6 +320,7 @@ class Refcounts:
 
     def allocate(self, count: int) -> int:
         """Take `count` free clusters in a row; the number of the first. Their count is 1 from now on."""
+        self.storage.event("cluster_alloc")
         while True:
             first = self.find_free(count)
             last = (first + count - 1) // self.per_block
@@ -351,6 +355,7 @@ class Refcounts:
 
     def allocate_bytes(self, length: int) -> int:
         """Room for a compressed stream of `length` bytes; streams follow each other without gaps."""
+        self.storage.event("cluster_alloc_bytes")
         size = self.cluster_size
         offset = self.free_byte
         room = size - (offset & (size - 1)) if offset else 0
@@ -378,11 +383,13 @@ class Refcounts:
     def write_back(self) -> None:
         """Write changed blocks, then (behind a barrier) the table that points to new ones."""
         for index in sorted(self.dirty):
+            self.storage.event("refblock_update_part")
             self.storage.write(self.table[index], self.codec.encode(self.blocks[index]))
         self.dirty.clear()
         if not self.new_entries:
             return
         self.storage.flush()
+        self.storage.event("reftable_update")
         self.storage.write(self.table_offset, to_disk(self.table))
         self.new_entries = False
         if self.moved_from is not None:
@@ -395,6 +402,7 @@ class Refcounts:
         """Lower the counts of all that is pending; answers the runs of clusters that became free."""
         freed = []
         for first, count in self.pending:
+            self.storage.event("cluster_free")
             self.add(first, count, -1)
             if all(self.get(cluster) == 0 for cluster in range(first, first + count)):
                 freed.append((first, count))
