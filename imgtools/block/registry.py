@@ -31,6 +31,13 @@ DRIVERS = {
     "null-co": "imgtools.block.protocols.memory",
     "null-aio": "imgtools.block.protocols.memory",
     "blkdebug": "imgtools.block.filters.blkdebug",
+    "blkverify": "imgtools.block.filters.blkverify",
+    "compress": "imgtools.block.filters.compress",
+    "copy-on-read": "imgtools.block.filters.copy_on_read",
+    "preallocate": "imgtools.block.filters.preallocate",
+    "quorum": "imgtools.block.filters.quorum",
+    "throttle": "imgtools.block.filters.throttle",
+    "trace": "imgtools.block.filters.trace",
 }
 """Protocol or filter name to module; the module's DRIVERS has the `Driver` of that name."""
 
@@ -40,6 +47,7 @@ PREFIXES = {
     "null-co": "null-co",
     "null-aio": "null-aio",
     "blkdebug": "blkdebug",
+    "blkverify": "blkverify",
 }
 """What may stand before the colon in a file name that the user gives, to the driver that takes it ("json" apart)."""
 
