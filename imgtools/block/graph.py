@@ -266,8 +266,8 @@ def _take_backing(options: Options, context: Context) -> bool:
         if given == "":
             context.warn('Use of "backing": "" is deprecated; use "backing": null instead')
         del options["backing"]
-        context.backing = False
-        return True
+        was_to_be_opened, context.backing = context.backing, False
+        return was_to_be_opened
     if not context.backing:
         return False
     if "backing" in options:

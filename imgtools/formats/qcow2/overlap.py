@@ -24,6 +24,8 @@ class MetadataClusters:
     def __init__(self, header: Header, mapping: Mapping, refcounts: Refcounts, snapshots: list[Snapshot]) -> None:
         self.bits = header.cluster_bits
         self.names: dict[int, str] = {}
+        self.unguarded: frozenset[str] = frozenset()
+        """Names of structures that may be hit."""
         self.add_bytes(0, header.cluster_size, "qcow2_header")
         self.add_bytes(header.l1_table_offset, header.l1_size * 8, "active L1 table")
         self.add_bytes(refcounts.table_offset, len(refcounts.table) * 8, "refcount table")
@@ -58,11 +60,12 @@ class MetadataClusters:
     def hit(self, first: int, count: int) -> str | None:
         """What a write to `count` clusters from `first` would destroy."""
         names = self.names
-        if count == 1:
-            return names.get(first)
+        if count == 1 and first not in names:
+            return None
         if names.keys().isdisjoint(range(first, first + count)):
             return None
-        return next(names[cluster] for cluster in range(first, first + count) if cluster in names)
+        found = (names[cluster] for cluster in range(first, first + count) if cluster in names)
+        return next((name for name in found if name not in self.unguarded), None)
 
 
 def _whole_entries(mapping: Mapping, snapshot: Snapshot) -> bytes:
