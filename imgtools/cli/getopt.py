@@ -100,11 +100,14 @@ class Command:
     subcommands: dict[str, str] = {}
     """What the verb's first operand may be, and the modules of those commands; then the verb itself does nothing."""
 
+    has_long_options = True
+    """Whether `--name` is an option; where it is not, there is no --help either, and `-h` is an option like others."""
+
     def __init__(self, name: str, operands: str, summary: str, options: tuple[Option, ...]) -> None:
         self.name = name
         self.operands = operands
         self.summary = summary
-        self.options = (*options, HELP)
+        self.options = (*options, HELP) if self.has_long_options else options
 
     def offered(self, own: bool) -> Iterator[Option]:
         """The options under the program's own name, or under the peer's."""
@@ -119,12 +122,13 @@ class Command:
         values: dict[str, Any] = {
             option.name: [] if option.many else None if option.argument else False for option in self.options
         }
-        return _Parser(list(self.offered(own)), words, values).run(in_order)
+        return _Parser(list(self.offered(own)), words, values, self.has_long_options).run(in_order)
 
 
 class _Parser:
-    def __init__(self, options: list[Option], words: list[str], values: dict[str, Any]) -> None:
+    def __init__(self, options: list[Option], words: list[str], values: dict[str, Any], has_long: bool) -> None:
         self.options = options
+        self.has_long = has_long
         self.words = words
         self.next = 1
         self.last = words[0]
@@ -139,7 +143,7 @@ class _Parser:
             if word == "--" or (in_order and (word == "-" or word[:1] != "-")):
                 self.operands += self.words[self.next - (word != "--") :]
                 break
-            if word.startswith("--"):
+            if word.startswith("--") and self.has_long:
                 self._long(word)
             elif word.startswith("-") and word != "-":
                 self._cluster(word)

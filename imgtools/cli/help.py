@@ -6,7 +6,7 @@ from importlib import import_module
 
 from imgtools.cli import console
 from imgtools.cli.getopt import Command, Option
-from imgtools.cli.program import OWN_VERBS, STANDARD, VERBS
+from imgtools.cli.program import OWN_VERBS, PEERS, STANDARD, VERBS
 
 PEER_VERSION = "7.2.22"
 """The release of the peer whose command line and texts these are; scripts compare it."""
@@ -57,7 +57,8 @@ def show_program() -> None:
 
 def show_command(command: Command) -> None:
     """The help of one verb."""
-    console.say(f"usage: {console.name} {command.name} [options] {command.operands}")
+    called = console.name if PEERS.get(console.name) else f"{console.name} {command.name}"
+    console.say(f"usage: {called} [options] {command.operands}")
     console.say(f"{command.summary}\n")
     for option in command.offered(console.own):
         console.say(option_line(option))

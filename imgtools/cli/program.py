@@ -39,12 +39,16 @@ VERBS = {
 
 OWN_VERBS = {
     "completion": "imgtools.cli.completion",
+    "io": "imgtools.cli.io",
     "nbd": "imgtools.cli.nbd",
 }
 """Verbs that exist only under the program's own name."""
 
-PEERS = ("qemu-img",)
-"""Names under which the program takes a peer's command line."""
+PEERS = {
+    "qemu-img": "",
+    "qemu-io": "imgtools.cli.io",
+}
+"""Names under which the program takes a peer's command line; where that has no verbs, the module of its command."""
 
 STANDARD = Command(
     "imgtools",
@@ -122,6 +126,8 @@ def complain_of_usage(error: UsageError) -> int:
 
 def dispatch(words: list[str]) -> int:
     """Run what follows the program's name."""
+    if PEERS.get(console.name):
+        return run_tool(import_command(PEERS[console.name]), words)
     if len(words) == 1:
         raise UsageError("Not enough arguments")
     try:
@@ -179,6 +185,22 @@ def run_subcommand(command: Command, words: list[str]) -> int:
     if words[0] not in command.subcommands:
         raise UsageError(f"Command not found: {command.name} {words[0]} (there are {known})")
     return run_verb(import_command(command.subcommands[words[0]]), words)
+
+
+def run_tool(module: ModuleType, words: list[str]) -> int:
+    """Run a peer's tool that is one verb: without a word for it, and with its help where the words make no sense."""
+    from imgtools.cli.help import show_command, version
+
+    try:
+        return int(module.run(module.COMMAND.parse(words, own=False)))
+    except Asked as asked:
+        show_command(module.COMMAND) if asked.name == "help" else console.say(version())
+        return 0
+    except UsageError as error:
+        if error.plain:
+            console.complain(error.plain)
+        show_command(module.COMMAND)
+        return 1
 
 
 def _silence_output() -> None:

@@ -77,7 +77,7 @@ class RawNode(Node, Resizable):
         if preallocation != "off" and size < old:
             raise BadOption("Preallocation can't be used for shrinking files", path=self.filename)
         grow(self.storage, old, size, preallocation)
-        self.size = size
+        self.size = round_up(size, SECTOR)
 
     def _check_write(self, offset: int, length: int) -> None:
         if self.read_only:

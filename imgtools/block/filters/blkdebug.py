@@ -81,6 +81,7 @@ class BlkDebug(Filter):
             request = next((request for request in self._suspended if request.tag == tag), None)
             if request is None:
                 raise NotFound(f"no request is suspended as '{tag}'", path=self.filename)
+            self.report(f"blkdebug: Resuming request '{tag}'")
             self._suspended.remove(request)
             self._changed.notify_all()
 
@@ -98,10 +99,9 @@ class BlkDebug(Filter):
     def _suspend(self, tag: str) -> None:
         request = Suspended(tag)
         with self._changed:
-            self._suspended.append(request)
             self.report(f"blkdebug: Suspended request '{tag}'")
+            self._suspended.append(request)
             self._changed.wait_for(lambda: request not in self._suspended)
-            self.report(f"blkdebug: Resuming request '{tag}'")
 
     # Requests.
 
