@@ -221,9 +221,9 @@ class _Job:
     def _work(self, numbered: Iterator[tuple[int, Piece]]) -> None:
         buffer = PageBuffer()
         compressor = None
-        if isinstance(self.compressing, Compressing):
-            compressor = self.compressing.compressor(self.level)
         try:
+            if isinstance(self.compressing, Compressing):
+                compressor = self.compressing.compressor(self.level)
             while self.failure is None:
                 with self.lock:
                     number, piece = next(numbered, (-1, None))

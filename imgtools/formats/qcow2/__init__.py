@@ -6,6 +6,7 @@ Specification: QEMU's docs/interop/qcow2. Start reading at `node`.
 from __future__ import annotations
 
 from imgtools.block.format import Format, Option
+from imgtools.formats.qcow2.open_options import OPEN_OPTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Qcow2(Format):
     name = "qcow2"
     supports_backing = True
     supports_compression = True
+    open_options = OPEN_OPTIONS
     create_options = (
         Option("cluster_size", "size", "qcow2 cluster size", default=65536),
         Option("extended_l2", "bool", "Extended L2 tables", default=False),
@@ -62,7 +64,7 @@ class Qcow2(Format):
     )
 
     def open(self, storage: Storage, context: Context) -> Node:
-        from imgtools.formats.qcow2.node import open_qcow2
+        from imgtools.formats.qcow2.opening import open_qcow2
 
         return open_qcow2(storage, context)
 

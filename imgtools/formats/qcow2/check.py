@@ -43,7 +43,6 @@ class Check:
         self.refcounts = node.writer.refcounts if repair else Refcounts(node.storage, node.header)
         self.references = References(self.storage.size, self.header.cluster_bits, self._error, node.filename)
         self.statistics = TableStatistics()
-        self.has_data_file = bool(self.header.incompatible & head.DATA_FILE)
 
     def run(self) -> CheckResult:
         self._count_structures()
@@ -114,10 +113,7 @@ class Check:
             references.add(offset >> mapping.cluster_bits, 1)
             if statistics is not None and not entry & COPIED:
                 statistics.suspicious.append(index)
-            data = self.storage.read(offset, mapping.cluster_size)
-            table = to_native(data + bytes(mapping.cluster_size - len(data)))
-            if not self.has_data_file:
-                counter.count(index, table, statistics)
+            counter.count(index, mapping.read(offset), statistics)
 
     # What the image says.
 
@@ -224,25 +220,18 @@ class Check:
                     mapping.l1[index] ^= COPIED
                     mapping.l1_dirty = True
             table = mapping.table(index)
-            if table is not None and not self.has_data_file:
+            if table is not None:
                 self._check_table_flags(index, table)
 
     def _check_table_flags(self, index: int, table: array[int]) -> None:
         bits, low = self.header.cluster_bits, self.header.cluster_size - 1
         for position, entry in enumerate(table):
             if entry & COMPRESSED:
-                if entry & COPIED:
-                    self._error(
-                        f"ERROR: coffset=0x{entry & OFFSET_MASK:x}: copied flag must never be set for compressed "
-                        "clusters",
-                        "L2 table",
-                        position,
-                    )
                 continue
             host = entry & OFFSET_MASK
             if not host or host & low:
                 continue
-            count = self._count_of(host >> bits)
+            count = 1 if self.node.mapping.external else self._count_of(host >> bits)
             if (count == 1) != bool(entry & COPIED):
                 self._copied_error(f"data cluster: l2_entry={entry:x} refcount={count}", "L2 table")
                 if self.repair == "all":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 
 from imgtools.align import is_power_of_two, round_up
+from imgtools.block.gate import combine, has_protocol
 from imgtools.errors import BadOption, OutOfBounds, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.header import Header
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from imgtools.block.graph import Context
+    from imgtools.block.node import Storage
 
 VERSIONS = {"0.10": 2, "v2": 2, "1.1": 3, "v3": 3}
 SECTOR = 512
@@ -29,10 +31,11 @@ def create(path: str, size: int, options: dict[str, Any], context: Context) -> N
     """Write a new image of `size` bytes to `path`; an image that is there is overwritten once all is checked."""
     header = new_header(round_up(size, SECTOR), options)
     preallocation = options.get("preallocation") or "off"
-    if header.backing_name and preallocation != "off":
+    if header.backing_name and preallocation != "off" and not header.incompatible & head.EXTENDED_L2:
         raise BadOption("Backing file and preallocation can only be used at the same time if extended_l2 is on")
     final_size, header.size = header.size, 0
     header.build()  # raises where names are too long, before the file is touched
+    data = _create_data_file(path, options.get("data_file"), context)
     storage = context.create_storage(path)
     try:
         _write_empty(storage, header)
@@ -40,12 +43,27 @@ def create(path: str, size: int, options: dict[str, Any], context: Context) -> N
 
         context.writable = True
         node = Qcow2Node(storage, head.parse(storage), context)
+        if data is not None:
+            node.data = node.children["data-file"] = data
         node.pass_discard = False
         node.writer.refcounts.free_index = 3
         node.resize(final_size, preallocation)
         node.close()
     finally:
         storage.close()
+        if data is not None:
+            data.close()
+
+
+def _create_data_file(path: str, name: str | None, context: Context) -> Storage | None:
+    """The empty data file, where the image at `path` will look for one of that name."""
+    if name is None:
+        return None
+    if has_protocol(name):
+        raise BadOption(f"Unknown protocol '{name.partition(':')[0]}'")
+    if not name:
+        raise BadOption("Could not create '': No such file or directory")
+    return context.create_storage(combine(path, name))
 
 
 def new_header(size: int, options: dict[str, Any]) -> Header:
@@ -63,13 +81,18 @@ def new_header(size: int, options: dict[str, Any]) -> Header:
         _refuse_version_3_features(header, options)
     if options.get("lazy_refcounts"):
         header.compatible |= head.LAZY_REFCOUNTS
+    _set_data_file(header, options)
+    if options.get("extended_l2"):
+        if header.cluster_bits < head.MIN_EXTENDED_CLUSTER_BITS:
+            raise BadOption(
+                "Extended L2 entries are only supported with cluster sizes of at least "
+                f"{1 << head.MIN_EXTENDED_CLUSTER_BITS} bytes"
+            )
+        header.incompatible |= head.EXTENDED_L2
     if options.get("compression_type") == "zstd":
         header.compression_type = head.COMPRESSION_NAMES.index("zstd")
         header.incompatible |= head.COMPRESSION_TYPE
     for name, what in (
-        ("extended_l2", "extended L2 entries"),
-        ("data_file", "an external data file"),
-        ("data_file_raw", "an external data file"),
         ("encryption", "encryption"),
         ("encrypt.format", "encryption"),
         ("encrypt.key-secret", "encryption"),
@@ -87,6 +110,19 @@ def new_header(size: int, options: dict[str, Any]) -> Header:
     return header
 
 
+def _set_data_file(header: Header, options: dict[str, Any]) -> None:
+    name, raw = options.get("data_file"), options.get("data_file_raw")
+    if raw and name is None:
+        raise BadOption("data-file-raw requires data-file")
+    if raw and options.get("backing_file"):
+        raise BadOption("Backing file and data-file-raw cannot be used at the same time")
+    if name is not None:
+        header.incompatible |= head.DATA_FILE
+        header.set_extension(head.DATA_FILE_NAME, name.encode(errors="surrogateescape"))
+    if raw:
+        header.autoclear |= head.RAW_DATA_FILE
+
+
 def check_cluster_size(size: int) -> int:
     """`size`, if clusters may be of that many bytes."""
     if not is_power_of_two(size) or not 1 << head.MIN_CLUSTER_BITS <= size <= 1 << head.MAX_CLUSTER_BITS:
@@ -98,6 +134,14 @@ def _refuse_version_3_features(header: Header, options: dict[str, Any]) -> None:
     if options.get("lazy_refcounts"):
         raise BadOption(
             "Lazy refcounts only supported with compatibility level 1.1 and above (use version=v3 or greater)"
+        )
+    if options.get("data_file") is not None:
+        raise BadOption(
+            "External data files are only supported with compatibility level 1.1 and above (use version=v3 or greater)"
+        )
+    if options.get("extended_l2"):
+        raise BadOption(
+            "Extended L2 entries are only supported with compatibility level 1.1 and above (use version=v3 or greater)"
         )
     if header.refcount_order != 4:
         raise BadOption(
@@ -112,16 +156,16 @@ def _refuse_version_3_features(header: Header, options: dict[str, Any]) -> None:
 
 
 def _check_size(header: Header) -> None:
-    entries = -(-header.size >> (2 * header.cluster_bits - 3))
+    entries = -(-header.size >> header.span_bits)
     if entries * 8 > head.MAX_L1_BYTES:
         raise OutOfBounds(
             "Could not resize image: Image size too big for the L1 table",
             hint=f"With clusters of {header.cluster_size} bytes a disk can have "
-            f"{(head.MAX_L1_BYTES // 8) << (2 * header.cluster_bits - 3)} bytes; use a larger cluster_size.",
+            f"{(head.MAX_L1_BYTES // 8) << header.span_bits} bytes; use a larger cluster_size.",
         )
 
 
-def _write_empty(storage: Any, header: Header) -> None:
+def _write_empty(storage: Storage, header: Header) -> None:
     """An image without a disk: header in cluster 0, refcount table in 1, its first block in 2."""
     size = header.cluster_size
     header.refcount_table_offset = size

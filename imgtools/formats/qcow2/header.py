@@ -53,6 +53,8 @@ NO_ENCRYPTION, AES, LUKS = 0, 1, 2
 COMPRESSION_NAMES = ("zlib", "zstd")
 
 MIN_CLUSTER_BITS, MAX_CLUSTER_BITS = 9, 21
+MIN_EXTENDED_CLUSTER_BITS = 14
+"""With extended L2 entries: a subcluster, a 32nd of a cluster, then is at least a sector."""
 MAX_BACKING_NAME = 1023
 """What the specification allows; also what a path may be."""
 MAX_L1_BYTES = 32 << 20
@@ -91,6 +93,16 @@ class Header:
     @property
     def cluster_size(self) -> int:
         return 1 << self.cluster_bits
+
+    @property
+    def entry_bits(self) -> int:
+        """log2 of the bytes of an L2 entry."""
+        return 4 if self.incompatible & EXTENDED_L2 else 3
+
+    @property
+    def span_bits(self) -> int:
+        """log2 of the guest bytes that one L2 table covers."""
+        return 2 * self.cluster_bits - self.entry_bits
 
     @property
     def backing_format(self) -> str | None:
@@ -241,6 +253,8 @@ def _check_features(header: Header, path: str) -> None:
     if bool(header.incompatible & COMPRESSION_TYPE) != (header.compression_type != 0):
         needed = "must be set" if header.compression_type else "must not be set"
         raise _invalid(path, f"qcow2: Compression type incompatible feature bit {needed}", 72)
+    if header.incompatible & EXTENDED_L2 and header.cluster_bits < MIN_EXTENDED_CLUSTER_BITS:
+        raise _invalid(path, "Extended L2 entries need clusters of at least 16384 bytes", 20)
     if header.crypt_method > LUKS:
         raise _invalid(path, f"Unsupported encryption method {header.crypt_method}", 32)
 
@@ -276,9 +290,7 @@ def _check_limits(header: Header, path: str) -> None:
     _check_table(path, "Active L1 table", header.l1_table_offset, l1_bytes, size, MAX_L1_BYTES, 40)
     if header.size >= 1 << 63:
         raise OutOfBounds("Image is too big", path=path, offset=24, structure="header")
-    entry_bits = 4 if header.incompatible & EXTENDED_L2 else 3
-    covered = header.cluster_bits * 2 - entry_bits
-    if header.l1_size < (header.size + (1 << covered) - 1) >> covered:
+    if header.l1_size < -(-header.size >> header.span_bits):
         raise _invalid(path, "L1 table is too small", 36)
     bitmaps = header.extension(BITMAPS)
     if bitmaps is not None and len(bitmaps) < BITMAPS_EXTENSION.size:

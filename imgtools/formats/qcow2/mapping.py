@@ -8,6 +8,9 @@ Specification: qcow2, "Cluster mapping". An L1 entry points to an L2 table of on
     ZERO_FLAG [| offset ...]   reads as zeroes; the offset, if any, is space kept for later (version 3)
     COMPRESSED | ...           a compressed cluster; see `compression`
 
+In an image with an external data file, data lies there, at the guest's own offset, and is not shared: COPIED alone
+is the first cluster. Extended entries, with a bitmap of subclusters each, are in `subclusters`.
+
 L2 tables are held as arrays in the host's byte order, a bounded number of them. Readers look them up without
 a lock; loading and evicting happen under `lock`, which a writer holds from its look-up until the table is
 marked dirty, so that no changed table is ever dropped.
@@ -21,6 +24,7 @@ from array import array
 from imgtools.block.extent import COMPRESSED as COMPRESSED_KIND
 from imgtools.block.extent import DATA, HOLE, ZERO
 from imgtools.errors import CorruptImage
+from imgtools.formats.qcow2.header import DATA_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +39,8 @@ COPIED = 1 << 63
 COMPRESSED = 1 << 62
 ZERO_FLAG = 1
 OFFSET_MASK = 0x00FF_FFFF_FFFF_FE00
+NOWHERE = -1
+"""The host offset of a run that has no place."""
 
 CACHE_BYTES = 32 << 20
 """L2 tables held in memory: as much as QEMU's default, enough for 256 GiB at 64 KiB clusters."""
@@ -58,20 +64,29 @@ def to_disk(values: array[int]) -> bytes:
     return values.tobytes()
 
 
+def read_table(storage: Storage, offset: int, length: int) -> array[int]:
+    """The table in `length` bytes at `offset`, a multiple of 8; zeroes where the file ends before it does."""
+    data = storage.read(offset, length)
+    return to_native(data + bytes(length - len(data)))
+
+
 class Mapping:
-    """The active L1 table and its L2 tables. `version` 2 knows no zero flag."""
+    """The active L1 table and its L2 tables. Version 2 knows no zero flag."""
 
     def __init__(self, storage: Storage, header: Header, lock: RLock) -> None:
         self.storage = storage
         self.lock = lock
         self.cluster_bits = header.cluster_bits
         self.cluster_size = header.cluster_size
-        self.entries = header.cluster_size // 8
-        self.span_bits = 2 * header.cluster_bits - 3
+        self.entries = header.cluster_size >> header.entry_bits
+        self.span_bits = header.span_bits
         """log2 of the guest bytes that one L2 table covers."""
         self.zero_flag = ZERO_FLAG if header.version >= 3 else 0
-        data = storage.read(header.l1_table_offset, header.l1_size * 8)
-        self.l1 = to_native(data + bytes(header.l1_size * 8 - len(data)))
+        self.external = bool(header.incompatible & DATA_FILE)
+        """Whether guest data lies in an external data file."""
+        self.place_mask = OFFSET_MASK | COPIED if self.external else OFFSET_MASK
+        """The bits of an entry of which one is set where it has a place for data."""
+        self.l1 = read_table(storage, header.l1_table_offset, header.l1_size * 8)
         self.tables: dict[int, array[int]] = {}
         self.dirty: set[int] = set()
         self.l1_dirty = False
@@ -80,7 +95,7 @@ class Mapping:
         self.max_tables = max(8, CACHE_BYTES // header.cluster_size)
         self.relieve: Callable[[], None] = lambda: None
         """Writes the dirty tables back; called when most of what is cached is dirty."""
-        self._empty = array("Q", bytes(header.cluster_size))
+        self._empty = array("Q", bytes(8 * self.entries))
         self._ramp: Ramp | None = None
 
     def table(self, index: int) -> array[int] | None:
@@ -117,8 +132,24 @@ class Mapping:
                 structure="L1 table",
                 hint="imgtools check tells what else is damaged.",
             )
-        data = self.storage.read(offset, self.cluster_size)
-        return to_native(data + bytes(self.cluster_size - len(data)))
+        self.storage.event("l2_load")
+        return self.read(offset)
+
+    # The form of an L2 table, which `subclusters` has another of.
+
+    def read(self, offset: int) -> array[int]:
+        """The L2 table at `offset` of the file."""
+        return read_table(self.storage, offset, self.cluster_size)
+
+    def encode(self, table: array[int]) -> bytes:
+        """An L2 table as it stands on disk."""
+        return to_disk(table)
+
+    def copy(self, table: array[int] | None) -> array[int]:
+        """A copy of an L2 table, or an empty one."""
+        return self._empty[:] if table is None else table[:]
+
+    # Looking up.
 
     def entry(self, offset: int) -> int:
         """The L2 entry of the cluster at guest `offset`."""
@@ -126,8 +157,9 @@ class Mapping:
         return 0 if table is None else table[(offset >> self.cluster_bits) & (self.entries - 1)]
 
     def runs(self, offset: int, end: int) -> Iterator[tuple[int, int, str, int]]:
-        """(start, end, kind, host) over [offset, end): host is the offset of data in the file, or the entry
-        itself for a compressed cluster; kind HOLE is "not in this layer". Neighbours may be of one kind."""
+        """(start, end, kind, host) over [offset, end): host is the offset of data in the file, or of the place that
+        zeroes keep, NOWHERE without any, or the entry itself for a compressed cluster; kind HOLE is "not in this
+        layer". Neighbours may be of one kind."""
         while offset < end:
             index = offset >> self.span_bits
             stop = min(end, (index + 1) << self.span_bits)
@@ -138,83 +170,102 @@ class Mapping:
                     stop = min(end, (index + 1) << self.span_bits)
                 if index + 1 >= len(self.l1):
                     stop = end
-                yield offset, stop, HOLE, 0
+                yield offset, stop, HOLE, NOWHERE
             else:
-                yield from self._table_runs(table, index, offset, stop)
+                yield from self.table_runs(table, index, offset, stop)
             offset = stop
 
-    def _table_runs(self, table: array[int], index: int, offset: int, end: int) -> Iterator[tuple[int, int, str, int]]:
+    def table_runs(self, table: array[int], index: int, offset: int, end: int) -> Iterator[tuple[int, int, str, int]]:
         bits, size = self.cluster_bits, self.cluster_size
         base = index << self.span_bits
         first = (offset - base) >> bits
         last = (end - base + size - 1) >> bits
         if last - first == self.entries and (whole := self.whole_table(table)):
             kind, host = whole
-            yield offset, end, kind, host + (offset - base) if host else 0
+            yield offset, end, kind, self.check_entry(host, base) + (offset - base) if kind == DATA else host
             return
         within = offset & (size - 1)
-        zero_flag = self.zero_flag
+        zero_flag, place_mask = self.zero_flag, self.place_mask
         i = first
         while i < last:
             entry = table[i]
             j = i + 1
-            start = base + (i << bits) + within
+            guest = base + (i << bits)
             if not entry:
                 while j < last and not table[j]:
                     j += 1
-                kind, host = HOLE, 0
+                kind, host = HOLE, NOWHERE
             elif entry & COMPRESSED:
-                kind, host = COMPRESSED_KIND, entry
-            elif entry & zero_flag:
-                while j < last and table[j] & (COMPRESSED | ZERO_FLAG) == ZERO_FLAG:
+                kind, host = COMPRESSED_KIND, self.check_compressed(entry, guest)
+            elif not entry & place_mask:
+                kind, host = (ZERO if entry & zero_flag else HOLE), NOWHERE
+                while j < last and table[j] == entry:
                     j += 1
-                kind, host = ZERO, 0
             else:
-                host = self.check_entry(entry, base + (i << bits)) + within
-                kind = DATA if host else HOLE
+                kind = ZERO if entry & zero_flag else DATA
+                host = self.check_entry(entry, guest) + within
                 following = (entry & ~COPIED) + size
                 while j < last and table[j] & ~COPIED == following:
                     following += size
                     j += 1
             stop = base + (j << bits)
-            yield start, min(stop, end), kind, host
+            yield guest + within, min(stop, end), kind, host
             within = 0
             i = j
 
     def whole_table(self, table: array[int]) -> tuple[str, int] | None:
         """(kind, host) where the whole table is empty, or one run of data in clusters of its own."""
         if table == self._empty:
-            return HOLE, 0
+            return HOLE, NOWHERE
         first = table[0]
-        plain = first & OFFSET_MASK
+        plain = first & OFFSET_MASK & -self.cluster_size
         if first != plain | COPIED or not plain or table[-1] != first + ((self.entries - 1) << self.cluster_bits):
             return None
         if self._ramp is None:
             from imgtools.formats.qcow2.ramp import Ramp
 
             self._ramp = Ramp(self.cluster_size)
-        return (DATA, self.check_entry(first, 0)) if self._ramp.matches(table, first) else None
+        return (DATA, plain) if self._ramp.matches(table, first) else None
 
     def check_entry(self, entry: int, guest: int) -> int:
-        """The host offset in a data entry; raises CorruptImage where it is not that of a cluster."""
+        """The host offset in the entry of a guest cluster; raises CorruptImage where no data can lie there."""
         host = entry & OFFSET_MASK
         if host & (self.cluster_size - 1):
-            raise CorruptImage(
-                f"Cluster allocation offset {host:#x} unaligned (guest offset: {guest:#x})",
-                path=self.storage.filename,
-                offset=host,
-                structure="L2 table",
-                hint="imgtools check tells what else is damaged.",
+            raise self.damaged(f"Cluster allocation offset {host:#x} unaligned (guest offset: {guest:#x})", host)
+        if self.external and host != guest:
+            raise self.damaged(
+                f"External data file host cluster offset {host:#x} does not match guest cluster offset: {guest:#x}",
+                host,
             )
         return host
+
+    def check_compressed(self, entry: int, guest: int) -> int:
+        """The entry of a compressed cluster; raises CorruptImage where there can be none."""
+        if self.external:
+            raise self.damaged(
+                f"Compressed cluster entry found in image with external data file (guest offset: {guest:#x})", guest
+            )
+        return entry
+
+    def damaged(self, message: str, offset: int) -> CorruptImage:
+        """The error for an entry that must not be."""
+        return CorruptImage(
+            message,
+            path=self.storage.filename,
+            offset=offset,
+            structure="L2 table",
+            hint="imgtools check tells what else is damaged.",
+        )
 
     def write_tables(self) -> None:
         """Write the dirty L2 tables where the L1 table says they are."""
         for index in sorted(self.dirty):
-            self.storage.write(self.l1[index] & OFFSET_MASK, to_disk(self.tables[index]))
+            self.storage.event("l2_update")
+            self.storage.write(self.l1[index] & OFFSET_MASK, self.encode(self.tables[index]))
         self.dirty.clear()
 
     def write_l1(self, offset: int) -> None:
         """Write the L1 table at `offset` of the file."""
+        self.storage.event("l1_update")
         self.storage.write(offset, to_disk(self.l1))
         self.l1_dirty = False

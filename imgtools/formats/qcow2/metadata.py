@@ -12,8 +12,6 @@ the worst that remains is a leak.
 
 from __future__ import annotations
 
-from array import array
-
 from imgtools.errors import CorruptImage
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.mapping import COPIED, OFFSET_MASK
@@ -23,6 +21,8 @@ from imgtools.formats.qcow2.refcount import Refcounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
+
     from imgtools.formats.qcow2.node import Qcow2Node
 
 
@@ -33,16 +33,21 @@ class MetadataWriter:
         self.node = node
         self.header = node.header
         self.storage = node.storage
+        self.data = node.data
         self.lock = node.lock
         self.mapping = node.mapping
         self.bits = self.header.cluster_bits
         self.size = self.header.cluster_size
         self.refcounts = Refcounts(self.storage, self.header)
+        self.refcounts.max_blocks = node.max_refcount_blocks or self.refcounts.max_blocks
         self.metadata = MetadataClusters(self.header, self.mapping, self.refcounts, node.snapshots)
+        self.metadata.unguarded = node.unguarded
         self.refcounts.on_table_moved = self._refcount_table_moved
         self.refcounts.on_metadata = lambda first, count: self.metadata.add(first, count, "refcount block")
         self.mapping.relieve = self.write_back
         self.failed = False
+        self.quick = not self.mapping.external and not self.storage.listens
+        """Whether small writes may take their short cut: entries of the usual form, data in the image, no events."""
         unknown = self.header.autoclear & ~head.RAW_DATA_FILE
         if unknown and not node.context.checking:
             self.header.autoclear &= head.RAW_DATA_FILE
@@ -58,9 +63,10 @@ class MetadataWriter:
         if table is not None and old & COPIED:
             self._refuse_table_overlap(old)
             return table
+        self.storage.event("l2_alloc_write")
         first = self.refcounts.allocate(1)
-        self._refuse_overlap(first, 1)
-        copy = array("Q", bytes(self.size)) if table is None else table[:]
+        self.refuse_overlap(first, 1)
+        copy = self.mapping.copy(table)
         self.mapping.l1[index] = (first << self.bits) | COPIED
         self.mapping.l1_dirty = True
         self.mapping.tables.pop(index, None)
@@ -83,7 +89,8 @@ class MetadataWriter:
         if name not in (None, "active L2 table"):
             self.fail(f"L2 table overlaps with {name}", l1_entry & OFFSET_MASK)
 
-    def _refuse_overlap(self, first: int, count: int) -> None:
+    def refuse_overlap(self, first: int, count: int) -> None:
+        """Fail where one of `count` clusters from `first` holds metadata."""
         name = self.metadata.hit(first, count)
         if name is not None:
             self.fail(f"Preventing invalid write on metadata (overlaps with {name})", first << self.bits)
@@ -91,6 +98,7 @@ class MetadataWriter:
     def fail(self, message: str, offset: int) -> None:
         """Mark the image corrupt and refuse this and every later write."""
         self.failed = True
+        self.quick = False
         if self.header.version >= 3:
             self.header.incompatible |= head.CORRUPT
             self.write_header()
@@ -128,7 +136,7 @@ class MetadataWriter:
             if self.refcounts.dirty or self.refcounts.new_entries:
                 self.refcounts.write_back()
             if self.mapping.dirty or self.mapping.l1_dirty:
-                self.storage.flush()
+                self._flush_files()
                 self.mapping.write_tables()
                 if self.mapping.l1_dirty:
                     self.storage.flush()
@@ -144,7 +152,13 @@ class MetadataWriter:
     def flush(self) -> None:
         with self.lock:
             self.write_back()
-            self.storage.flush()
+            self._flush_files()
+
+    def _flush_files(self) -> None:
+        """A barrier: what was written to the image and to its data file comes before all that follows."""
+        if self.mapping.external:
+            self.data.flush()
+        self.storage.flush()
 
     def finish(self) -> None:
         """Write back before closing; after compressed streams the file ends at a sector, as other readers expect."""

@@ -1,20 +1,23 @@
-"""A qcow2 image as a disk: opening and reading. Writing is in `write`, checking in `check`.
+"""A qcow2 image as a disk: reading. Opening is in `opening`, writing in `write`, checking in `check`.
 
 header   features, limits, names                mapping   guest offset -> what lies there
 refcount who uses which cluster; allocation     overlap   what guest data must never hit
+metadata tables, and writing them back          placement where guest data goes
 """
 
 from __future__ import annotations
 
+import errno
 from _thread import RLock
 
 from imgtools.align import round_up
-from imgtools.block.extent import DATA, HOLE, ZERO, Extent, placed
-from imgtools.block.format import Checkable, Compressing, Resizable
+from imgtools.block.extent import COMPRESSED, DATA, HOLE, ZERO, Extent, placed
+from imgtools.block.format import Checkable, Compressing, Resizable, Snapshots
 from imgtools.block.node import Layer, fill_zero
-from imgtools.errors import AccessDenied, CorruptImage, ImageError, UnsupportedFeature
+from imgtools.errors import ImageError, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
-from imgtools.formats.qcow2.mapping import COPIED, OFFSET_MASK, Mapping
+from imgtools.formats.qcow2.events import EventfulData
+from imgtools.formats.qcow2.mapping import COPIED, NOWHERE, OFFSET_MASK, Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ DECOMPRESSED_CACHE = 16
 """Decompressed clusters kept: neighbouring small reads then cost one decompression."""
 
 
-class Qcow2Node(Layer, Checkable, Resizable, Compressing):
+class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
     """An open qcow2 image. `context.checking` lets images pass that may only be checked."""
 
     driver = "qcow2"
@@ -44,7 +47,7 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
         self.header = header
         self.lock = RLock()
         self.mapping = Mapping(storage, header, self.lock)
-        self.data = storage
+        self.data: Storage = EventfulData(storage) if storage.listens else storage
         """Where guest data lies: the image itself, or its external data file."""
         self.cluster_size: int | None = header.cluster_size
         self.encrypted = header.crypt_method != head.NO_ENCRYPTION
@@ -54,8 +57,12 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
         self.backing_format = header.backing_format
         self.compression_unit = header.cluster_size
         self.compression = head.COMPRESSION_NAMES[header.compression_type]
-        self.pass_discard = context.options.get("discard", "unmap") in ("unmap", "on")
+        self.pass_discard = True
         """Whether the file's space is given back when clusters become free."""
+        self.unguarded: frozenset[str] = frozenset()
+        """The structures whose clusters a stray write may hit (see `overlap`): none but on request."""
+        self.max_refcount_blocks: int | None = None
+        """How many refcount blocks to hold, where that was asked for."""
         self.context = context
         self._bits = header.cluster_bits
         self._low = header.cluster_size - 1
@@ -79,6 +86,11 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
     @property
     def corrupt(self) -> bool:
         return bool(self.header.incompatible & head.CORRUPT)
+
+    @property
+    def raw_data_file(self) -> bool:
+        """Whether the external data file is kept equal to what the guest reads."""
+        return self.mapping.external and bool(self.header.autoclear & head.RAW_DATA_FILE)
 
     @property
     def snapshots(self) -> list[Snapshot]:
@@ -120,6 +132,8 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
             if kind == DATA:
                 self.data.readinto(host, piece)
             elif kind == HOLE:
+                if self.backing is not None:
+                    self.storage.event("read_backing_aio")
                 self.read_below(start, piece)
             elif kind == ZERO:
                 fill_zero(piece)
@@ -136,6 +150,7 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
         if self._decompress is None:
             self._decompress = decompressor(self.compression, self.header.cluster_size)
         offset, length = StreamLocator(self._bits).locate(entry & ~COPIED)
+        self.storage.event("read_compressed")
         try:
             data = self._decompress(self.storage.read(offset, length))
         except ImageError as error:
@@ -151,9 +166,11 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
         self.check_range(offset, length)
         held: tuple[int, int, str, int] | None = None
         for run in self.mapping.runs(offset, offset + length):
+            if run[2] == COMPRESSED:
+                run = (run[0], run[1], COMPRESSED, NOWHERE)
             if held is not None:
                 start, stop, kind, host = held
-                if run[2] == kind and (kind != DATA or run[3] == host + stop - start):
+                if run[2] == kind and run[3] == (NOWHERE if host == NOWHERE else host + stop - start):
                     held = (start, run[1], kind, host)
                     continue
                 yield from self._extents_of(held)
@@ -164,10 +181,10 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
     def _extents_of(self, run: tuple[int, int, str, int]) -> Iterator[Extent]:
         """A run as one extent, or as several where the file tells which of its clusters were never written."""
         start, stop, kind, host = run
-        if kind != DATA:
+        if host == NOWHERE:
             yield Extent(start, stop - start, kind)
-        elif not self.metadata_preallocated:
-            yield Extent(start, stop - start, DATA, 0, self.data, host)
+        elif kind != DATA or not self.metadata_preallocated:
+            yield Extent(start, stop - start, kind, 0, self.data, host)
         else:
             yield from placed(start, stop - start, self.data, host)
 
@@ -215,6 +232,10 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
             self.storage.flush()
 
     def compressor(self, level: int | None = None) -> Callable[[Buffer], bytes | None]:
+        if self.mapping.external:
+            raise UnsupportedFeature(
+                "clusters in an external data file cannot be compressed", path=self.filename, errno=errno.EOPNOTSUPP
+            )
         from imgtools.formats.qcow2.compression import compressor
 
         return compressor(self.compression, self.header.cluster_size, level)
@@ -302,75 +323,3 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing):
                 self._writer = None
         finally:
             super().close()
-
-
-def open_qcow2(storage: Storage, context: Context) -> Qcow2Node:
-    """The image in `storage` with what it names; refuses by name what cannot be read or written."""
-    header = head.parse(storage)
-    if not context.checking:
-        _refuse_unusable(header, storage, context.writable)
-    node = Qcow2Node(storage, header, context)
-    try:
-        if header.incompatible & head.DATA_FILE:
-            _open_data_file(node, context)
-        if header.backing_name and context.backing and not context.checking:
-            below = context.open_backing(storage.filename, node.backing_name or "", node.backing_format)
-            node.children["backing"] = below
-        if context.writable and not context.checking and node.dirty:
-            _repair_dirty(node)
-    except BaseException:
-        for name, child in node.children.items():
-            if name != "file":
-                child.close()
-        raise
-    return node
-
-
-def _refuse_unusable(header: Header, storage: Storage, writable: bool) -> None:
-    path = storage.filename
-    if header.crypt_method != head.NO_ENCRYPTION:
-        name = {head.AES: "AES", head.LUKS: "LUKS"}[header.crypt_method]
-        raise UnsupportedFeature(f"qcow2 images encrypted with {name} cannot be opened yet", path=path)
-    if header.incompatible & head.EXTENDED_L2:
-        raise UnsupportedFeature("qcow2 images with extended L2 entries cannot be opened yet", path=path)
-    if not writable:
-        return
-    if header.incompatible & head.CORRUPT:
-        raise CorruptImage(
-            "qcow2: Image is corrupt; cannot be opened read/write",
-            path=path,
-            structure="header",
-            hint="Read it, or mend it with check -r all.",
-        )
-    if header.incompatible & head.DATA_FILE:
-        raise UnsupportedFeature("qcow2 images with an external data file cannot be written yet", path=path)
-    if header.extension(head.BITMAPS) and header.autoclear & head.BITMAPS_CONSISTENT:
-        raise UnsupportedFeature(
-            "qcow2 images with persistent bitmaps cannot be written yet: the bitmaps would be lost", path=path
-        )
-
-
-def _open_data_file(node: Qcow2Node, context: Context) -> None:
-    name = node.header.extension(head.DATA_FILE_NAME)
-    if name is None:
-        raise CorruptImage("'data-file' is required for this image", path=node.filename, structure="header")
-    try:
-        node.data = context.open_reference(node.filename, name.decode(errors="surrogateescape"), "data file")
-    except AccessDenied:
-        if not context.checking and context.backing:
-            raise
-        return  # only looked at, not read
-    node.children["data-file"] = node.data
-
-
-def _repair_dirty(node: Qcow2Node) -> None:
-    """A writer with lazy refcounts did not close the image: its counts are rebuilt before it is written."""
-    result = node.check(lambda finding: None, "all")
-    if result.check_errors or result.corruptions > result.corruptions_fixed:
-        raise CorruptImage(
-            "the image was not closed and its reference counts cannot be rebuilt",
-            path=node.filename,
-            hint="Look at it with imgtools check; read it without writing.",
-        )
-    node.header.incompatible &= ~head.DIRTY
-    node.writer.write_header()

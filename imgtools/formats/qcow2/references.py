@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 
+from imgtools.block.extent import DATA
 from imgtools.errors import OutOfBounds
 from imgtools.formats.qcow2.compression import StreamLocator
 from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, Mapping
@@ -22,6 +23,9 @@ MAX_CLUSTERS = 1 << 31
 ENTRIES_WITHOUT_NUMPY = 200_000
 """Counting this many entries in Python takes as long as importing numpy."""
 
+
+RESERVED = 0x3F00_0000_0000_01FE
+"""Bits of an L2 entry, other than a compressed one, that mean nothing."""
 
 _ZEROES, _ONES = bytes(1 << 16), b"\1" * (1 << 16)
 
@@ -127,13 +131,14 @@ class TableCounter:
         mapping = self.mapping
         whole = mapping.whole_table(table)
         if whole is not None:
-            host = whole[1]
-            if host:
-                self.references.add(host >> mapping.cluster_bits, mapping.entries)
+            kind, host = whole
+            if kind == DATA:
+                if not mapping.external:
+                    self.references.add(host >> mapping.cluster_bits, mapping.entries)
                 if statistics is not None:
                     statistics.allocated += mapping.entries
             return
-        if self._budget <= 0 and self._count_with_numpy(index, table, statistics):
+        if self._budget <= 0 and not mapping.external and self._count_with_numpy(index, table, statistics):
             return
         self._budget -= mapping.entries
         self._count_each(index, table, statistics)
@@ -141,31 +146,30 @@ class TableCounter:
     def _count_each(self, index: int, table: array[int], statistics: TableStatistics | None) -> None:
         references, bits = self.references, self.mapping.cluster_bits
         counts, clusters = references.counts, references.clusters
-        low = self.mapping.cluster_size - 1
+        size, place_mask, external = self.mapping.cluster_size, self.mapping.place_mask, self.mapping.external
         allocated = compressed = fragmented = expected = highest = 0
         suspicious = False
-        for entry in table:
+        for position, entry in enumerate(table):
             if not entry:
                 continue
             if entry & COMPRESSED:
-                compressed += 1
-                suspicious |= bool(entry & COPIED)
-                references.add_bytes(*self.streams.locate(entry & ~COPIED))
+                compressed += self._count_compressed(position, entry)
+                continue
+            if entry & RESERVED:
+                references.error(f"ERROR found l2 entry with reserved bits set: {entry:x}", "L2 table", position)
+            if not entry & place_mask:
                 continue
             host = entry & OFFSET_MASK
-            if not host:
-                continue
             allocated += 1
             if expected and host != expected:
                 fragmented += 1
-            expected = host + low + 1
-            if not entry & COPIED or host & low:
-                suspicious = True
-                if host & low:
-                    self._unaligned(host)
-                    continue
-            cluster = host >> bits
-            if cluster < clusters and not counts[cluster]:
+            expected = host + size
+            suspicious |= not entry & COPIED
+            if host & (size - 1):
+                self._unaligned(entry, host)
+            elif external:
+                pass
+            elif (cluster := host >> bits) < clusters and not counts[cluster]:
                 counts[cluster] = 1
                 if cluster >= highest:
                     highest = cluster + 1
@@ -179,6 +183,22 @@ class TableCounter:
             if suspicious:
                 statistics.suspicious.append(index)
 
+    def _count_compressed(self, position: int, entry: int) -> int:
+        """Count the clusters of a compressed one; how many compressed clusters that makes."""
+        error = self.references.error
+        if entry & COPIED:
+            error(
+                f"ERROR: coffset=0x{entry & OFFSET_MASK:x}: copied flag must never be set for compressed clusters",
+                "L2 table",
+                position,
+            )
+        entry &= ~COPIED
+        if self.mapping.external:
+            error(f"ERROR compressed cluster {position} with data file, entry=0x{entry:x}", "L2 table", position)
+            return 0
+        self.references.add_bytes(*self.streams.locate(entry))
+        return 1
+
     def _count_with_numpy(self, index: int, table: array[int], statistics: TableStatistics | None) -> bool:
         """The same for a table without compressed or damaged entries; False where there are such."""
         if self._numpy is None:
@@ -188,7 +208,7 @@ class TableCounter:
             self._view = numpy.frombuffer(self.references.counts, dtype=numpy.uint8)
         np, references = self._numpy, self.references
         entries = np.frombuffer(table, dtype=np.uint64)
-        if (entries & np.uint64(COMPRESSED)).any():
+        if (entries & np.uint64(COMPRESSED | RESERVED)).any():
             return False
         hosts = entries & np.uint64(OFFSET_MASK)
         used = hosts != 0
@@ -214,7 +234,10 @@ class TableCounter:
                 statistics.suspicious.append(index)
         return True
 
-    def _unaligned(self, host: int) -> None:
+    def _unaligned(self, entry: int, host: int) -> None:
+        what = "Preallocated" if entry & self.mapping.zero_flag else "Data"
         self.references.error(
-            f"ERROR offset={host:x}: Cluster is not properly aligned; L2 entry corrupted.", "L2 table", host
+            f"ERROR offset={host:x}: {what} cluster is not properly aligned; L2 entry corrupted.", "L2 table", host
         )
+        if not self.mapping.external:
+            self.references.add_bytes(host, self.mapping.cluster_size)

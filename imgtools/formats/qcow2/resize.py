@@ -36,13 +36,19 @@ def resize(node: Qcow2Node, size: int, preallocation: str) -> None:
                 raise BadOption("Preallocation can't be used for shrinking files", path=node.filename)
             _shrink(node, writer, size)
         elif size > old:
+            if node.raw_data_file and preallocation == "off":
+                preallocation = "metadata"  # so that its holes are data of the disk
             _drop_vm_state(node, writer)
             grow_l1(node, writer, size)
             node.size = size
+            if node.mapping.external and node.data.size < size:
+                writer.data.truncate(size)
             _hide_old_bytes(node, writer, old, size)
         if preallocation != "off":
             _preallocate(node, writer, old, size, preallocation)
         _write_size(node, writer, size)
+        if node.mapping.external and size < old:
+            writer.data.truncate(size)
 
 
 def _write_size(node: Qcow2Node, writer: Writer, size: int) -> None:
@@ -73,11 +79,13 @@ def grow_l1(node: Qcow2Node, writer: Writer, size: int) -> None:
     table.extend(array("Q", bytes(8 * (entries - len(table)))))
     writer.write_back()
     offset = first << header.cluster_bits
+    writer.storage.event("l1_grow_write_table")
     writer.storage.write(offset, to_disk(table))
     writer.storage.flush()
     mapping.l1 = table
     header.l1_table_offset, header.l1_size = offset, entries
     # l1_size and l1_table_offset stand side by side: one write switches both.
+    writer.storage.event("l1_grow_activate_table")
     writer.storage.write(HEADER_V2.offset_of("l1_size"), entries.to_bytes(4, "big") + offset.to_bytes(8, "big"))
     writer.metadata.add(first, clusters, "active L1 table")
     if old_size:
@@ -97,14 +105,19 @@ def _hide_old_bytes(node: Qcow2Node, writer: Writer, old: int, size: int) -> Non
 
 def _preallocate(node: Qcow2Node, writer: Writer, old: int, size: int, mode: str) -> None:
     """Give every cluster of [old, size) its place; then reserve ("falloc") or write ("full") the file's space."""
-    if mode == "metadata":
+    if mode == "metadata" or node.mapping.external:
         end = 0
         for table, index, first, count in _unallocated(node, writer, old, size):
-            host = writer.refcounts.allocate(count) << writer.bits
-            writer.link(table, index, first, count, host)
+            guest = (index << node.mapping.span_bits) + (first << writer.bits)
+            host = writer.place.allocate(guest, count)
+            writer.reserve(table, index, first, count, host)
             end = host + (count << writer.bits)
-        if writer.storage.size < end:
-            writer.storage.truncate(end)
+        if mode == "falloc" and size > old:
+            writer.data.allocate(old, size - old)
+        elif mode == "full":
+            writer.data.zero(old, size - old, unmap=False)
+        elif writer.data.size < end and not node.mapping.external:
+            writer.data.truncate(end)
         return
     # One run for all data behind a new refcount table, as QEMU lays such images out.
     count = sum(run[3] for run in _unallocated(node, writer, old, size, make_tables=False))
@@ -120,7 +133,7 @@ def _preallocate(node: Qcow2Node, writer: Writer, old: int, size: int, mode: str
     elif mode == "full":
         writer.storage.zero(host, end - host, unmap=False)
     for table, index, first, number in _unallocated(node, writer, old, size):
-        writer.link(table, index, first, number, host)
+        writer.reserve(table, index, first, number, host)
         host += number << writer.bits
 
 
@@ -135,13 +148,13 @@ def _unallocated(
         stop = min(size, (index + 1) << mapping.span_bits)
         table = writer.writable_table(index) if make_tables else mapping.table(index)
         if table is None:
-            table = array("Q", bytes(node.header.cluster_size))
+            table = mapping.copy(None)
         first = (position >> bits) & (mapping.entries - 1)
         last = first + div_up(stop - position, node.header.cluster_size)
         while first < last:
             count = 1
-            if not table[first] & OFFSET_MASK:
-                while first + count < last and not table[first + count] & OFFSET_MASK:
+            if not table[first] & mapping.place_mask:
+                while first + count < last and not table[first + count] & mapping.place_mask:
                     count += 1
                 yield table, index, first, count
             first += count

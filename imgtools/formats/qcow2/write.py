@@ -12,6 +12,7 @@ from imgtools.errors import InputOutput
 from imgtools.formats.qcow2.compression import StreamLocator
 from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, ZERO_FLAG
 from imgtools.formats.qcow2.metadata import MetadataWriter
+from imgtools.formats.qcow2.placement import InDataFile, InImage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class Writer(MetadataWriter):
         super().__init__(node)
         self.streams = StreamLocator(self.bits)
         self.not_offset = node.not_offset
+        self.place: InImage | InDataFile = InDataFile(self) if self.mapping.external else InImage(self)
+        self.raw_data = node.raw_data_file
+        """Whether the data file must stay what the guest reads, even where an entry says zero."""
 
     # Guest writes.
 
@@ -34,13 +38,13 @@ class Writer(MetadataWriter):
         with self.lock:
             index = offset >> self.mapping.span_bits
             table = self.mapping.tables.get(index)
-            if table is not None and not self.failed and self.mapping.l1[index] & COPIED:
+            if table is not None and self.quick and self.mapping.l1[index] & COPIED:
                 position = (offset >> self.bits) & (self.mapping.entries - 1)
                 entry = table[position]
                 if not entry and self.node.backing is None:
                     cluster = self.refcounts.allocate_one()
                     if cluster in self.metadata.names:
-                        self._refuse_overlap(cluster, 1)
+                        self.refuse_overlap(cluster, 1)
                     host, within = cluster << self.bits, offset & (self.size - 1)
                     if host >= self.storage.size:  # what was never written reads as zeroes
                         self.storage.write(host + within, data)
@@ -83,43 +87,41 @@ class Writer(MetadataWriter):
                 following += self.size
                 n += 1
             length = min(len(data), (n << self.bits) - within)
-            host = self.mapping.check_entry(entry, position)
-            self._refuse_overlap(host >> self.bits, n)
-            self.storage.write(host + within, data[:length])
+            host = self.mapping.check_entry(entry, position - within)
+            self.place.refuse_overlap(host, n)
+            self.data.write(host + within, data[:length])
             return length
         while first + n <= last and not self._in_place(table[first + n]):
             n += 1
         length = min(len(data), (n << self.bits) - within)
-        host = self._allocate_data(n)
+        host = self.place.allocate(position - within, n)
         self._fill_new(position - within, host, within, data[:length], n)
         self.link(table, index, first, n, host)
         return length
 
     def _in_place(self, entry: int) -> bool:
         """Whether an entry is that of a cluster of data which nothing else refers to."""
-        return entry >> 62 == 2 and not entry & ZERO_FLAG and bool(entry & OFFSET_MASK)
-
-    def _allocate_data(self, count: int) -> int:
-        """The host offset of `count` new clusters in a row."""
-        first = self.refcounts.allocate(count)
-        self._refuse_overlap(first, count)
-        return first << self.bits
+        return entry >> 62 == 2 and not entry & ZERO_FLAG and bool(entry & self.mapping.place_mask)
 
     def _fill_new(self, guest: int, host: int, head_length: int, data: memoryview, count: int) -> None:
         """Write `count` new clusters: `data`, and around it what the guest reads there now."""
         tail_start = head_length + len(data)
         tail_length = (count << self.bits) - tail_start
+        if self.mapping.external:  # a data file ends where the disk does
+            tail_length = max(0, min(tail_length, self.node.size - guest - tail_start))
         if not head_length and not tail_length:
-            self.storage.write(host, data)
+            self.data.write(host, data)
             return
         # What was never written reads as zeroes, so zeroes need not be written behind the end of the file.
-        fresh = host >= self.storage.size
+        fresh = host >= self.data.size
         if fresh and self._reads_as_zero(guest, head_length) and self._reads_as_zero(guest + tail_start, tail_length):
-            self.storage.write(host + head_length, data)
+            self.data.write(host + head_length, data)
             return
+        self.storage.event("cow_read")
         pieces: list[Buffer] = [self._guest_bytes(guest, head_length), data]
         pieces.append(self._guest_bytes(guest + tail_start, tail_length))
-        self.storage.writev(host, [piece for piece in pieces if len(piece)])
+        self.storage.event("cow_write")
+        self.data.writev(host, [piece for piece in pieces if len(piece)])
 
     def _reads_as_zero(self, guest: int, length: int) -> bool:
         if not length:
@@ -129,7 +131,7 @@ class Writer(MetadataWriter):
             return False
         if entry & self.mapping.zero_flag:
             return True
-        return not entry & OFFSET_MASK and (self.node.backing is None or guest >= self.node.backing.size)
+        return not entry & self.mapping.place_mask and (self.node.backing is None or guest >= self.node.backing.size)
 
     def _guest_bytes(self, guest: int, length: int) -> bytes:
         """What the guest reads; zeroes past the end of a disk that ends within a cluster."""
@@ -144,19 +146,13 @@ class Writer(MetadataWriter):
         start = host | COPIED
         table[first : first + count] = array("Q", range(start, start + (count << self.bits), self.size))
         self.mapping.dirty.add(index)
-        if any(old):
+        if any(old) and not self.mapping.external:
             for entry in old:
-                self._free_entry(entry)
+                self.place.give_back(entry)
 
-    def _free_entry(self, entry: int) -> None:
-        """Give back, once it is safe, the clusters that an L2 entry referred to."""
-        if entry & COMPRESSED:
-            offset, length = self.streams.locate(entry & ~COPIED)
-            first = offset >> self.bits
-            self.refcounts.free_later(first, ((offset + length - 1) >> self.bits) - first + 1)
-            self.node.forget_decompressed()
-        elif entry & OFFSET_MASK:
-            self.refcounts.free_later((entry & OFFSET_MASK) >> self.bits, 1)
+    def reserve(self, table: array[int], index: int, first: int, count: int, host: int) -> None:
+        """Give `count` entries that have none a place at `host`, where nothing is written yet."""
+        self.link(table, index, first, count, host)
 
     def write_compressed(self, offset: int, stream: bytes) -> None:
         """Store a stream for the cluster at `offset`, which must not hold anything yet."""
@@ -173,7 +169,8 @@ class Writer(MetadataWriter):
                 )
             host = self.refcounts.allocate_bytes(len(stream))
             first = host >> self.bits
-            self._refuse_overlap(first, ((host + len(stream) - 1) >> self.bits) - first + 1)
+            self.refuse_overlap(first, ((host + len(stream) - 1) >> self.bits) - first + 1)
+            self.storage.event("write_compressed")
             self.storage.write(host, stream)
             table[position] = COMPRESSED | self.streams.entry_for(host, len(stream))
             self.mapping.dirty.add(index)
@@ -184,6 +181,8 @@ class Writer(MetadataWriter):
         """Make a range read as zeroes, by marking whole clusters and writing the rest."""
         with self.lock:
             self._refuse_if_failed()
+            if self.raw_data:
+                self.data.zero(offset, length, unmap=unmap)
             end = offset + length
             head_end = min(end, offset + -offset % self.size)
             tail_start = max(head_end, end - end % self.size if end < self.node.size else end)
@@ -210,6 +209,8 @@ class Writer(MetadataWriter):
             first = offset + -offset % self.size
             last = end if end == self.node.size else end - end % self.size
             if first < last:
+                if self.raw_data:
+                    self.data.zero(first, last - first)
                 self.mark(first, last, keep_space=False, entry=self.mapping.zero_flag)
 
     def mark(self, start: int, end: int, *, keep_space: bool, entry: int) -> None:
@@ -235,12 +236,12 @@ class Writer(MetadataWriter):
             old = table[position]
             if not old and self.node.backing is None:
                 continue  # nothing there reads as zeroes already
-            if entry and keep_space and old & OFFSET_MASK and not old & COMPRESSED:
+            if entry and keep_space and old & self.mapping.place_mask and not old & COMPRESSED:
                 new = old | entry
             else:
                 new = entry
                 if new != old:
-                    self._free_entry(old)
+                    self.place.give_back(old)
             if new != old:
                 table[position] = new
                 self.mapping.dirty.add(index)

@@ -13,6 +13,7 @@ from imgtools.formats.qcow2 import FORMAT
 from imgtools.formats.qcow2.records import HEADER_FULL
 from imgtools.formats.raw import RawNode
 from tests.crash import survives_crashes
+from tests.formats.qcow2.data_files import with_data_file
 from tests.model import Subject, check_against_model, pattern, script, subject_of
 from tests.mutate import extremes, fields_of, flips, survives_mutations, truncations
 
@@ -46,6 +47,9 @@ SUBJECTS = {
     "backing": with_backing(qcow2(4096), SIZE),
     "short-backing": with_backing(qcow2(4096), 300_000),
     "v2-backing": with_backing(qcow2(4096, compat="v2"), SIZE),
+    "data-file": with_data_file(SIZE, 4096),
+    "data-file-backing": with_backing(with_data_file(SIZE, 65536), 300_000),
+    "raw-data-file": with_data_file(SIZE, 4096, data_file_raw=True),
 }
 EACH = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
 

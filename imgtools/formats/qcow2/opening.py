@@ -1,0 +1,107 @@
+"""Opening a qcow2 image with what it names, and refusing what cannot be read or written."""
+
+from __future__ import annotations
+
+import os
+
+from imgtools.block.gate import combine
+from imgtools.errors import AccessDenied, CorruptImage, UnsupportedFeature
+from imgtools.formats.qcow2 import header as head
+from imgtools.formats.qcow2.node import Qcow2Node
+from imgtools.formats.qcow2.open_options import configure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from imgtools.block.graph import Context
+    from imgtools.block.node import Storage
+    from imgtools.formats.qcow2.header import Header
+
+
+def open_qcow2(storage: Storage, context: Context) -> Qcow2Node:
+    """The image in `storage` with what it names; refuses by name what cannot be read or written."""
+    header = head.parse(storage)
+    if not context.checking:
+        _refuse_unusable(header, storage, context.writable)
+    node = Qcow2Node(storage, header, context)
+    try:
+        configure(node, context)
+        if header.incompatible & head.DATA_FILE:
+            _open_data_file(node, context)
+        if header.backing_name and context.backing and not context.checking:
+            below = context.open_backing(storage.filename, node.backing_name or "", node.backing_format)
+            node.children["backing"] = below
+        if context.writable and not context.checking and node.dirty:
+            _repair_dirty(node)
+    except BaseException:
+        for name, child in node.children.items():
+            if name != "file":
+                child.close()
+        raise
+    return node
+
+
+def _refuse_unusable(header: Header, storage: Storage, writable: bool) -> None:
+    path = storage.filename
+    if header.crypt_method != head.NO_ENCRYPTION:
+        name = {head.AES: "AES", head.LUKS: "LUKS"}[header.crypt_method]
+        raise UnsupportedFeature(f"qcow2 images encrypted with {name} cannot be opened yet", path=path)
+    if header.incompatible & head.EXTENDED_L2:
+        raise UnsupportedFeature("qcow2 images with extended L2 entries cannot be opened yet", path=path)
+    if not writable:
+        return
+    if header.incompatible & head.CORRUPT:
+        raise CorruptImage(
+            "qcow2: Image is corrupt; cannot be opened read/write",
+            path=path,
+            structure="header",
+            hint="Read it, or mend it with check -r all.",
+        )
+    if header.extension(head.BITMAPS) and header.autoclear & head.BITMAPS_CONSISTENT:
+        raise UnsupportedFeature(
+            "qcow2 images with persistent bitmaps cannot be written yet: the bitmaps would be lost", path=path
+        )
+
+
+def _open_data_file(node: Qcow2Node, context: Context) -> None:
+    content = node.header.extension(head.DATA_FILE_NAME)
+    if content is None:
+        raise CorruptImage("'data-file' is required for this image", path=node.filename, structure="header")
+    name = content.decode(errors="surrogateescape")
+    if _is_itself(node.filename, name):
+        raise CorruptImage(
+            f"the image names itself ('{name}') as its data file", path=node.filename, structure="data file"
+        )
+    try:
+        node.data = context.open_reference(node.filename, name, "data file")
+    except AccessDenied:
+        if not context.checking and context.backing:
+            raise
+        return  # only looked at, not read
+    node.children["data-file"] = node.data
+    node.fixed_layout = True
+    if node.raw_data_file and node.data.size < node.size:
+        context.warn(
+            f"data file '{node.data.filename}' of '{node.filename}' was cut or replaced: "
+            f"it has {node.data.size} bytes, the disk {node.size}"
+        )
+
+
+def _is_itself(image: str, name: str) -> bool:
+    """Whether an image names its own file: writing there would destroy its tables."""
+    try:
+        return os.path.samefile(combine(image, name), image)
+    except OSError:
+        return False  # opening it gives the better message
+
+
+def _repair_dirty(node: Qcow2Node) -> None:
+    """A writer with lazy refcounts did not close the image: its counts are rebuilt before it is written."""
+    result = node.check(lambda finding: None, "all")
+    if result.check_errors or result.corruptions > result.corruptions_fixed:
+        raise CorruptImage(
+            "the image was not closed and its reference counts cannot be rebuilt",
+            path=node.filename,
+            hint="Look at it with imgtools check; read it without writing.",
+        )
+    node.header.incompatible &= ~head.DIRTY
+    node.writer.write_header()
