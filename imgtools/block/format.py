@@ -14,7 +14,7 @@ from imgtools.errors import UnsupportedFeature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from imgtools.block.graph import Context
@@ -118,4 +118,48 @@ class Compressing:
 
     def write_compressed(self, offset: int, length: int, stream: bytes) -> None:
         """Store what `compressor` made of the `length` bytes at `offset`, which must be unallocated."""
+        raise NotImplementedError
+
+
+class Snapshots:
+    """Can keep states of its disk inside the image.
+
+    A snapshot has an `id` (a number as text, the image's own), a `name`, and the further attributes that
+    `operations.info.SnapshotInfo` has. Where one is asked for by a text, it is that of this id, or else the first of
+    this name; NotFound is raised where there is none.
+    """
+
+    @property
+    def snapshots(self) -> Sequence[Any]:
+        """The snapshots, in the order of the image's table."""
+        raise NotImplementedError
+
+    def create_snapshot(
+        self, name: str, *, vm_state_size: int = 0, vm_clock: int = 0, icount: int = 0, date: int | None = None
+    ) -> Any:
+        """Keep the disk as it is now; the new snapshot. Names need not be unique.
+
+        `vm_state_size` bytes of the machine's state, written before, go with it; `vm_clock` is the machine's time in
+        nanoseconds, `icount` how many instructions it has executed, `date` nanoseconds since 1970 (None: now).
+        """
+        raise NotImplementedError
+
+    def apply_snapshot(self, snapshot: Any) -> None:
+        """Make the disk, its size too, what it was; what was written since is lost, the snapshot remains."""
+        raise NotImplementedError
+
+    def delete_snapshot(self, snapshot: Any) -> None:
+        """Forget a snapshot, and give back the space that only it has used."""
+        raise NotImplementedError
+
+    def load_snapshot(self, snapshot: Any) -> None:
+        """Let a node that is open read-only show the disk as the snapshot has it."""
+        raise NotImplementedError
+
+    def read_vmstate(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` with the machine's state from `offset` on; zeroes where nothing was written."""
+        raise NotImplementedError
+
+    def write_vmstate(self, offset: int, data: Buffer) -> None:
+        """Store a piece of the machine's state, to be kept by the next snapshot."""
         raise NotImplementedError
