@@ -93,7 +93,6 @@ def _failure(name: str, request: Callable[[], None]) -> str:
 
 def aio_flush(shell: Shell, arguments: Any) -> None:
     shell.reap(wait=True)
-    shell.node.flush()
 
 
 INVALID = flag("i", "invalid", "treat request as invalid, for exercising stats")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from imgtools.errors import BadOption, NotFound
@@ -92,6 +93,7 @@ def sleep(shell: Shell, arguments: Any) -> None:
 
 
 def abort(shell: Shell, arguments: Any) -> None:
+    sys.stdout.flush()
     os.abort()
 
 
@@ -99,13 +101,14 @@ def sigraise(shell: Shell, arguments: Any) -> None:
     import signal
 
     text = arguments.operands[0]
-    number_ = number(text)
-    if number_ > LARGEST_SIGNAL:
+    chosen = number(text)
+    if chosen > LARGEST_SIGNAL:
         raise Failed(f"signal argument '{text}' is too large to be a valid signal")
-    if number_ in signal.valid_signals():
-        if signal.getsignal(number_) is signal.default_int_handler:
-            signal.signal(number_, signal.SIG_DFL)
-        signal.raise_signal(number_)
+    sys.stdout.flush()
+    if chosen in signal.valid_signals():
+        if signal.getsignal(chosen) is signal.default_int_handler:
+            signal.signal(chosen, signal.SIG_DFL)
+        signal.raise_signal(chosen)
 
 
 COMMANDS = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from imgtools.errors import BadOption
 from imgtools.io.command import Failed
 from imgtools.sizes import TooLarge, parse_size
@@ -15,8 +17,12 @@ HEX_SUFFIXES = "kmgtp"
 
 def number(text: str) -> int:
     """An offset or a length: decimal with a suffix ("64k", "1.5M") or hexadecimal."""
-    if text.isdigit() and text.isascii() and len(text) < 19:
-        return int(text)
+    return int(text) if text.isdigit() and text.isascii() and len(text) < 19 else _written(text)
+
+
+@lru_cache(maxsize=64)
+def _written(text: str) -> int:
+    """A number that is more than digits; scripts write the same few over and over."""
     plain = text.removeprefix("+")
     factor = 1
     if plain[:2].lower() == "0x" and plain[-1].lower() in HEX_SUFFIXES:
@@ -45,6 +51,7 @@ def whole_number(text: str) -> int | None:
         return None
 
 
+@lru_cache(maxsize=256)
 def pattern(text: str) -> int:
     """A byte to fill with or to expect."""
     value = whole_number(text)

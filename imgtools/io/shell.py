@@ -185,4 +185,8 @@ class Shell:
         self.reap(wait=True)
         image, self.image = self.image, None
         if image is not None:
-            image.node.close()
+            try:
+                image.node.close()
+            except ImageError as error:
+                error.message = f"Failed to close '{image.shown}': {error.message}"
+                raise

@@ -6,6 +6,7 @@ from imgtools.block.extent import HOLE
 from imgtools.block.format import Resizable
 from imgtools.cli import keyvalue
 from imgtools.cli.arguments import Complaint
+from imgtools.errors import ImageError
 from imgtools.io.command import ANY, Misused, ShellCommand, flag, value
 from imgtools.io.image import CACHE_MODES, Settings
 from imgtools.io.numbers import number
@@ -95,9 +96,15 @@ def quit_(shell: Shell, arguments: Any) -> None:
 # Facts.
 
 
-def flush(shell: Shell, arguments: Any) -> None:
-    shell.node.flush()
-    shell.reap()
+def flush(shell: Shell, arguments: Any) -> bool:
+    try:
+        shell.node.flush()
+    except ImageError as error:
+        shell.explain(error)
+        return False
+    finally:
+        shell.reap()
+    return True
 
 
 def length(shell: Shell, arguments: Any) -> None:

@@ -44,6 +44,17 @@ DIFFERENCES = {
 }
 """Sessions that differ, and why."""
 
+CLOSING = "what could not be written back when the image is closed is told in one line"
+OWN_WORDS = "the file with the rules is told in our own words"
+COMPLAINTS = {
+    "blkdebug:always:qcow2.img": CLOSING,
+    "blkdebug:full:qcow2.img": CLOSING,
+    "blkdebug:broken:qcow2.img": OWN_WORDS,
+    "blkverify:raw.img:qcow2.img": "a mismatch is an error of the one request, not the end of the program",
+    "driver=qcow2,file.driver=blkdebug,file.image.filename=qcow2.img,file.inject-error.0.event=read_aio": CLOSING,
+}
+"""Beginnings of sessions in which standard error differs, and why; all else is the same."""
+
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -57,6 +68,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("qemu-img", "create", "-q", "-f", "qcow2", "-b", "qcow2.img", "-F", "qcow2", directory / "top.img")
     run("qemu-io", "-c", "write -P 0x55 512k 64k", directory / "top.img")
     (directory / "odd.img").write_bytes(b"abcdefgh" * 100)
+    for name, rules in transcripts.FAULT_FILES.items():
+        (directory / name).write_text(rules)
     (directory / "source").write_bytes(b"hello")
     (directory / "void").write_bytes(b"")
     return directory
@@ -96,6 +109,38 @@ def test_commands(session: str, images: Path, tmp_path: Path, monkeypatch: pytes
         same_disk(tmp_path / "theirs" / image, tmp_path / "ours" / image, FORMAT.get(image[:-4], image[:-4]))
 
 
+@pytest.mark.parametrize("session", lines(transcripts.BLKDEBUG))
+def test_faults(session: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, *commands = session.split(" | ")
+    compare([*(word for command in commands for word in ("-c", command)), name], session, images, tmp_path, monkeypatch)
+    same_disk(tmp_path / "theirs/qcow2.img", tmp_path / "ours/qcow2.img", "qcow2")
+
+
+@pytest.mark.parametrize("tree", lines(transcripts.TREES))
+def test_trees(tree: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = ["read 64k 512", "aio_read 64k 512", "aio_flush", "write 64k 512", "length"]
+    words = [word for command in commands for word in ("-c", command)]
+    option = [] if tree.startswith("json:") else ["--image-opts"]
+    compare([*option, *words, tree], tree, images, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("end", ["abort", "sigraise 9", "sigraise 15", "sigraise 2"])
+def test_the_end_by_a_signal(end: str, images: Path, tmp_path: Path) -> None:
+    """What was written before is in the image; the status is that of the signal."""
+    outcomes = []
+    for side, program in (("theirs", ["qemu-io"]), ("ours", [sys.executable, "-c", PROGRAM])):
+        shutil.copytree(images, tmp_path / side)
+        words = [*program, "-c", "write -P 3 0 128k", "-c", end, "qcow2.img"]
+        done = subprocess.run(words, cwd=tmp_path / side, capture_output=True, timeout=60, env=ENVIRONMENT)
+        outcomes.append((done.returncode, done.stderr))
+    assert outcomes[0] == outcomes[1]
+    same_disk(tmp_path / "theirs/qcow2.img", tmp_path / "ours/qcow2.img", "qcow2")
+
+
+PROGRAM = "import sys; from imgtools.cli.program import main; sys.argv[0] = 'qemu-io'; sys.exit(main())"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+
+
 @pytest.mark.parametrize("line", lines(transcripts.OPTIONS))
 def test_options(line: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compare(shlex.split(line), line, images, tmp_path, monkeypatch)
@@ -116,8 +161,8 @@ def compare(
     ours = run_in_process(words, tmp_path / "input", text)
     if name not in DIFFERENCES:
         assert ours[1] == theirs[1]
-        assert ours[2] == theirs[2]
         assert ours[0] == theirs[0]
+        assert (ours[2] == theirs[2]) is not name.startswith(tuple(COMPLAINTS)), ours[2] + theirs[2]
     else:
         assert ours != theirs, f"no longer different: {DIFFERENCES[name]}"
 

@@ -157,6 +157,45 @@ qcow2 | break | break x | break x y | break l2_load y | resume | resume x | wait
 raw | break a b | resume b | remove_break b
 """
 
+BLKDEBUG = r"""
+blkdebug::qcow2.img | break write_aio A | aio_write 0 512 | wait_break A | length | sleep 5 | resume A | aio_flush
+blkdebug::qcow2.img | break foo B | remove_break Z | resume Z | break write_aio A | remove_break A | write 0 512
+blkdebug::qcow2.img | break l2_load A | break l2_load A | remove_break A | remove_break A | aio_write 0 1 | aio_flush
+blkdebug::qcow2.img | break write_aio A | aio_write 0 1k | wait_break A | remove_break B | resume A | aio_flush | resume A
+blkdebug::qcow2.img | break read_aio A | aio_read -P 17 64k 1k | wait_break A | map | resume A | aio_flush | info
+blkdebug:once:qcow2.img | read 64k 512 | read 64k 512 | write 0 512 | aio_read 64k 512 | aio_flush
+blkdebug:always:qcow2.img | read 64k 512 | aio_read 64k 512 | aio_flush | readv 64k 512 | write 64k 512 | read 0 512
+blkdebug:full:qcow2.img | write 256k 64k | aio_write 256k 64k | aio_flush | writev 256k 1k | write -z 64k 64k
+blkdebug:states:qcow2.img | read 64k 1k | read 64k 1k | read 64k 1k | write 64k 1k | read 64k 1k
+blkdebug:nothing:qcow2.img | length
+blkdebug:broken:qcow2.img | length
+blkverify:raw.img:qcow2.img | read 0 512 | read 128k 512 | length
+"""
+
+FAULT_FILES = {
+    "once": '[inject-error]\nevent = "read_aio"\nerrno = "28"\nonce = "on"\n',
+    "always": '[inject-error]\nevent = "read_aio"\nerrno = "5"\n',
+    "full": '[inject-error]\nevent = "cluster_alloc"\nerrno = "28"\n',
+    "states": (
+        '[set-state]\nstate = "1"\nevent = "read_aio"\nnew_state = "2"\n'
+        '[inject-error]\nevent = "read_aio"\nstate = "2"\nerrno = "12"\nonce = "on"\n'
+    ),
+    "broken": "[inject-error\n",
+}
+"""The rules that those sessions name."""
+
+TREES = r"""
+driver=qcow2,file.driver=blkdebug,file.image.filename=qcow2.img,file.inject-error.0.event=read_aio,file.inject-error.0.errno=5
+driver=qcow2,file.driver=blkdebug,file.image.filename=qcow2.img,file.inject-error.0.event=l2_load
+driver=raw,file.driver=blkdebug,file.image.filename=raw.img,file.inject-error.0.event=none,file.inject-error.0.iotype=read
+driver=qcow2,file.driver=blkverify,file.test.filename=qcow2.img,file.raw.filename=qcow2.img
+driver=blkdebug,image.filename=raw.img
+driver=qcow2,file.filename=qcow2.img,read-only=on
+driver=null-co,size=1M,read-zeroes=on
+json:{"driver":"qcow2","file":{"driver":"file","filename":"qcow2.img"}}
+"""
+"""Behind --image-opts (or as a name), with a few reads and writes; see `test_trees`."""
+
 OPTIONS = r"""
 -c length none
 -c length nothing
