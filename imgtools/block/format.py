@@ -38,6 +38,8 @@ class Format(Driver):
 
     create_options: tuple[Option, ...] = ()
     supports_compression = False
+    structures = ""
+    """The module whose STRUCTURES say what lies in an image (see `block.structure`)."""
 
     def open(self, storage: Storage, context: Context) -> Node:
         """The disk in `storage`. Raises InvalidFormat, UnsupportedFeature or CorruptImage."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from imgtools.io.background import Background
     from imgtools.io.command import ShellCommand
     from imgtools.io.image import Image, Settings
+    from imgtools.io.transcript import Recording
 
 
 class Shell:
@@ -47,6 +48,10 @@ class Shell:
         """Whether `quit` was asked for."""
         self.went_well = True
         """Whether every line so far did what it was to do."""
+        self.recording: Recording | None = None
+        self.replaying = False
+        self.names: dict[str, Any] = {}
+        """What `python` has defined."""
         self._background: Background | None = None
         self._parsed: dict[str, ShellCommand | None] = {}
 
@@ -57,6 +62,18 @@ class Shell:
         words = [word for word in line.split(" ") if word]
         if not words:
             return True
+        if self.recording is None or words[0] == "record":
+            return self._count(words)
+        well = True
+
+        def run() -> None:
+            nonlocal well
+            well = self._count(words)
+
+        self.recording.run(line, run)
+        return well
+
+    def _count(self, words: list[str]) -> bool:
         well = self._run(words)
         self.went_well = self.went_well and well
         return well

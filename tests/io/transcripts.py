@@ -161,7 +161,7 @@ BLKDEBUG = r"""
 blkdebug::qcow2.img | break write_aio A | aio_write 0 512 | wait_break A | length | sleep 5 | resume A | aio_flush
 blkdebug::qcow2.img | break foo B | remove_break Z | resume Z | break write_aio A | remove_break A | write 0 512
 blkdebug::qcow2.img | break l2_load A | break l2_load A | remove_break A | remove_break A | aio_write 0 1 | aio_flush
-blkdebug::qcow2.img | break write_aio A | aio_write 0 1k | wait_break A | remove_break B | resume A | aio_flush | resume A
+blkdebug::qcow2.img | break write_aio A | aio_write 0 1k | wait_break A | resume B | resume A | aio_flush | resume A
 blkdebug::qcow2.img | break read_aio A | aio_read -P 17 64k 1k | wait_break A | map | resume A | aio_flush | info
 blkdebug:once:qcow2.img | read 64k 512 | read 64k 512 | write 0 512 | aio_read 64k 512 | aio_flush
 blkdebug:always:qcow2.img | read 64k 512 | aio_read 64k 512 | aio_flush | readv 64k 512 | write 64k 512 | read 0 512

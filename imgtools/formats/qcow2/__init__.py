@@ -21,6 +21,7 @@ class Qcow2(Format):
     name = "qcow2"
     supports_backing = True
     supports_compression = True
+    structures = "imgtools.formats.qcow2.explain"
     open_options = OPEN_OPTIONS
     create_options = (
         Option("cluster_size", "size", "qcow2 cluster size", default=65536),

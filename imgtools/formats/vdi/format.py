@@ -24,6 +24,7 @@ MAP_PIECE = 1 << 18
 
 class Vdi(Format):
     name = "vdi"
+    structures = "imgtools.formats.vdi.explain"
     create_options = (
         Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
         Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),

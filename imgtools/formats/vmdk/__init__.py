@@ -19,6 +19,7 @@ class Vmdk(Format):
     name = "vmdk"
     supports_backing = True
     supports_compression = True
+    structures = "imgtools.formats.vmdk.explain"
     shares_file_extents = False
     create_options = (
         Option("size", "size", "Virtual disk size"),
