@@ -45,7 +45,7 @@ BY_METHOD = {
 BY_NAME = {"AL": AX, "AX": AX, "eAX": AX, "rAX": AX, "CL": CX, "DX": DX}
 
 # Properties of a form
-BRANCH, ENDS, PRIVILEGED, PROTECTED_ONLY, ONE, CONDITIONAL, TABLE_BYTE = (1 << bit for bit in range(7))
+BRANCH, ENDS, PRIVILEGED, PROTECTED_ONLY, ONE, CONDITIONAL, TABLE_BYTE, HIDDEN = (1 << bit for bit in range(8))
 LOADS_SEGMENTS = ("LDS", "LES", "LFS", "LGS", "LSS")
 SEGMENT_NAMES = ("ES", "SS", "DS", "FS", "GS")
 
@@ -77,6 +77,7 @@ def properties(form: Form) -> int:
         PROTECTED_ONLY: "pm" in form.marks,
         ONE: any(code.text == "1" for code in codes),
         CONDITIONAL: form.mnemonic.endswith("cc"),
+        HIDDEN: form.mnemonic in ("CLAC", "STAC"),
         TABLE_BYTE: any(code.method == "BB" for code in codes),
     }  # fmt: skip
     return sum(flag for flag, present in flags.items() if present)
@@ -210,7 +211,7 @@ def fill_segment(core: Ptr[Core], op: Ptr[Op], segment: i32) -> None:
 def handler_number(core: Ptr[Core], record: Ptr[Record], properties: u32) -> u32:
     """The handler of an instruction, or that of the exception it raises whatever its operands."""
     if properties & PRIVILEGED and core.code_kind >> CPL_SHIFT & 3:
-        return PROTECTION
+        return UNDEFINED if properties & HIDDEN else PROTECTION
     if properties & PROTECTED_ONLY and not core.code_kind & PROTECTED:
         return UNDEFINED
     unit = u32(UNITS[u32(record.form)])

@@ -158,7 +158,7 @@ def _random_registers(instruction: Instruction, random: Random) -> list[int]:
         registers[RDI] = random.choice(TARGETS)
     elif name == "XLATB":
         registers[RBX] = random.choice(TARGETS)
-    elif name in ("SHL", "SHR", "SHLD", "SHRD") and instruction.form.operands[-1].text == "CL":
+    elif _shifts_by_cl(instruction):
         registers[RCX] = registers[RCX] & ~0xFF | random.randrange(_bits(instruction))
     elif name in ("DIV", "IDIV"):  # mostly no #DE
         negative = name == "IDIV" and registers[RAX] >> instruction.operand_size - 1 & 1
@@ -177,6 +177,8 @@ def _aim_registers(instruction: Instruction, registers: list[int], random: Rando
     reserved = {RSP} if "stack" in instruction.form.marks else set[int]()
     if _is_bit_string(instruction):
         reserved.add(instruction.reg)
+    if _shifts_by_cl(instruction):
+        reserved.add(RCX)
     if reserved & {memory.base, memory.index}:
         return False
     aligned = (memory.size >= 16 and "unaligned" not in instruction.form.marks) or instruction.lock
@@ -223,6 +225,12 @@ def _modrm_memory(instruction: Instruction) -> Memory | None:
 
 def _is_string(instruction: Instruction) -> bool:
     return bool(instruction.form.marks & {"rep", "repe"})
+
+
+def _shifts_by_cl(instruction: Instruction) -> bool:
+    """Shifts whose result is undefined by more than the operand's bits."""
+    form = instruction.form
+    return form.mnemonic in ("SHL", "SHR", "SHLD", "SHRD") and form.operands[-1].text == "CL"
 
 
 def _is_bit_string(instruction: Instruction) -> bool:

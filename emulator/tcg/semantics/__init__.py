@@ -5,7 +5,21 @@ ModRM operand in memory or in a register. Operations that compute are functions 
 arithmetic.OPERATIONS`); `templates` turns them into handlers by fetching operands from an `Op`.
 """
 
-from . import arithmetic, data, interrupts, multiply, segments, shifts, stack, strings
+from . import arithmetic, bits, data, interrupts, multiply, segments, shifts, stack, strings, system
 from .simd import lanes, moves, shuffles
 
-MODULES = (arithmetic, data, multiply, shifts, stack, strings, interrupts, segments, lanes, moves, shuffles)
+MODULES = (
+    arithmetic,
+    data,
+    multiply,
+    shifts,
+    bits,
+    stack,
+    strings,
+    interrupts,
+    segments,
+    system,
+    lanes,
+    moves,
+    shuffles,
+)
