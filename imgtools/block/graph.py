@@ -108,7 +108,7 @@ class Context:
     def open_backing(self, referrer: str, name: str, format: str | None) -> Node:
         """The backing node, read-only: what the image names, through the gate, or what the user put in its place."""
         options, self.backing_options = self.backing_options, Options()
-        if not options.has_below("file"):
+        if name and not options.has_below("file"):
             path = self.gate.resolve(referrer, name, "backing file")
             options.update({"file.driver": "file", "file.filename": path})
         if format is not None:

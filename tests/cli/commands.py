@@ -4,6 +4,8 @@ Several commands of one case are joined by " && " and run in the same directory,
 succeeded. The images that they name are made by `pictures` in test_differential.
 """
 
+from tests.cli.option_trees import OPTIONS
+
 STANDARD = r"""
 --
 --foo
@@ -718,4 +720,4 @@ convert -U -O qcow2 base.qcow2 new
 convert --object secret,id=a,data=b disk.raw new
 """
 
-ALL = STANDARD + INFO + CREATE + CHECK + MAP + COMPARE + MEASURE + DD + RESIZE + BENCH + CONVERT
+ALL = STANDARD + INFO + CREATE + CHECK + MAP + COMPARE + MEASURE + DD + RESIZE + BENCH + CONVERT + OPTIONS

@@ -46,6 +46,7 @@ FAILED = "the peer tells of an error and then reports success"
 DIFFERENCES = {
     "info -f vdi base.qcow2": "the signature is looked at before the size",
     "info truncated.qcow2": SHORT,
+    "info 'json:{\"driver\": \"qcow2\"'": "what is wrong with JSON is told with its place",
     "create -f qcow2 -b truncated.qcow2 -F qcow2 new": SHORT,
     "check truncated.qcow2": SHORT,
     "create -f qcow2 -o compat=foo new 1M": CHOICES,
