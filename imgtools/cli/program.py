@@ -47,6 +47,7 @@ OWN_VERBS = {
 PEERS = {
     "qemu-img": "",
     "qemu-io": "imgtools.cli.io",
+    "qemu-nbd": "imgtools.cli.nbd.qemu_nbd",
 }
 """Names under which the program takes a peer's command line; where that has no verbs, the module of its command."""
 
