@@ -40,7 +40,9 @@ VERBS = {
 OWN_VERBS = {
     "completion": "imgtools.cli.completion",
     "io": "imgtools.cli.io",
+    "mount": "imgtools.cli.mount",
     "nbd": "imgtools.cli.nbd",
+    "umount": "imgtools.cli.umount",
 }
 """Verbs that exist only under the program's own name."""
 
