@@ -15,7 +15,7 @@ from imgtools.cli.arguments import Complaint, cache_mode
 from imgtools.cli.convert_options import COMMAND, check_combinations
 from imgtools.cli.opening import find_output_format, gate_of, named, open_named
 from imgtools.cli.progress import progress_of
-from imgtools.cli.snapshots import require_no_snapshot
+from imgtools.cli.snapshots import load_snapshot
 from imgtools.cli.unfinished import Unfinished
 from imgtools.errors import ImageError, UnsupportedFeature
 from imgtools.operations.convert import convert
@@ -52,7 +52,7 @@ def run(arguments: Any) -> int:
                 sources.append(open_named(target, arguments, cache=cache))
             if arguments.snapshot and len(sources) > 1:
                 raise Complaint("No support for concatenating multiple snapshot")
-            require_no_snapshot(sources[0], arguments.snapshot)
+            load_snapshot(sources[0], arguments.snapshot)
             _Conversion(arguments, sources, output, keyvalue.parse(options)).run(progress)
     finally:
         for source in sources:

@@ -9,7 +9,7 @@ from imgtools.cli.getopt import Command, Option
 from imgtools.cli.json_text import to_json
 from imgtools.cli.opening import find_output_format, named, open_named
 from imgtools.cli.program import report
-from imgtools.cli.snapshots import SNAPSHOT, require_no_snapshot
+from imgtools.cli.snapshots import SNAPSHOT, load_snapshot
 from imgtools.errors import BadOption
 from imgtools.operations.create import NewImage
 from imgtools.operations.measure import measure
@@ -48,7 +48,7 @@ def run(arguments: Any) -> int:
         return 0
     target = named(arguments.operands[0], arguments.format, arguments.image_opts)
     with open_named(target, arguments) as source:
-        require_no_snapshot(source, arguments.snapshot)
+        load_snapshot(source, arguments.snapshot)
         tell(measure(source, format=found.name, options=checked(found, options)), style)
     return 0
 

@@ -34,6 +34,7 @@ VERBS = {
     "map": "imgtools.cli.map",
     "measure": "imgtools.cli.measure",
     "resize": "imgtools.cli.resize",
+    "snapshot": "imgtools.cli.snapshot",
 }
 """Verb to module, which has a COMMAND and a `run(arguments)`. A module is imported when its verb is called."""
 

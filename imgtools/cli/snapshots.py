@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from imgtools.block.format import Snapshots
 from imgtools.cli import keyvalue
 from imgtools.cli.arguments import Complaint
 from imgtools.cli.getopt import Option
-from imgtools.errors import UnsupportedFeature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from imgtools.block.node import Node
 
 SNAPSHOT = Option(
@@ -18,16 +20,32 @@ SNAPSHOT = Option(
     "SNAPSHOT",
     "read the disk as this internal snapshot has it (its name or id, or snapshot.id=ID,snapshot.name=NAME)",
 )
+PARTS = ("snapshot.id", "snapshot.name")
 
 
-def require_no_snapshot(node: Node, wanted: str | None) -> None:
-    """Refuse a snapshot: one that is not there, and for now one that is."""
+def load_snapshot(node: Node, wanted: str | None) -> None:
+    """Let a node that is only read show the disk as a snapshot has it; None leaves it as it is."""
     if wanted is None:
         return
     chosen = keyvalue.parse(wanted) if wanted.startswith("snapshot.") else {}
-    if set(chosen) - {"snapshot.id", "snapshot.name"}:
-        raise Complaint(f"Failed in parsing snapshot param '{wanted}'")
-    names = {value for snapshot in getattr(node, "snapshots", ()) for value in (snapshot.id, snapshot.name)}
-    if not names & (set(chosen.values()) or {wanted}):
+    unknown = next((name for name in chosen if name not in PARTS), None)
+    if unknown is not None:
+        raise Complaint(f"Invalid parameter '{unknown}'", f"Failed in parsing snapshot param '{wanted}'")
+    if not isinstance(node, Snapshots):
+        raise Complaint(
+            f"Failed to load snapshot: Block format '{node.driver}' used by device '' does not support temporarily "
+            "loading internal snapshots"
+        )
+    node.load_snapshot(_chosen(node, wanted, chosen))
+
+
+def _chosen(node: Snapshots, wanted: str, chosen: dict[str, str]) -> Any:
+    if not chosen:
+        by_id = next((snapshot for snapshot in node.snapshots if snapshot.id == wanted), None)
+        found = by_id or next((snapshot for snapshot in node.snapshots if snapshot.name == wanted), None)
+    else:
+        id_, name = (chosen.get(part) for part in PARTS)
+        found = next((s for s in node.snapshots if id_ in (None, s.id) and name in (None, s.name)), None)
+    if found is None:
         raise Complaint("Failed to load snapshot: Can't find snapshot")
-    raise UnsupportedFeature("Failed to load snapshot: reading internal snapshots is not supported yet")
+    return found

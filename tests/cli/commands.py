@@ -720,4 +720,55 @@ convert -U -O qcow2 base.qcow2 new
 convert --object secret,id=a,data=b disk.raw new
 """
 
-ALL = STANDARD + INFO + CREATE + CHECK + MAP + COMPARE + MEASURE + DD + RESIZE + BENCH + CONVERT + OPTIONS
+SNAPSHOT = r"""
+snapshot
+snapshot base.qcow2
+snapshot -l base.qcow2
+snapshot -l snap.qcow2
+snapshot -l states.qcow2
+snapshot -q -l snap.qcow2
+snapshot -U -l snap.qcow2
+snapshot -U -c x snap.qcow2
+snapshot -l snap.qcow2 base.qcow2
+snapshot -l -l snap.qcow2
+snapshot -c a -d b snap.qcow2
+snapshot -c new base.qcow2 && snapshot -l base.qcow2 && check base.qcow2 && compare base.qcow2 base.raw
+snapshot -c new snap.qcow2 && snapshot -d first snap.qcow2 && snapshot -l snap.qcow2 && check snap.qcow2
+snapshot -c '' base.qcow2 && snapshot -l base.qcow2 && snapshot -d '' base.qcow2 && check base.qcow2
+snapshot -c first snap.qcow2 && snapshot -d first snap.qcow2 && snapshot -l snap.qcow2
+snapshot -c new top.qcow2 && check top.qcow2 && map --output=json top.qcow2 && snapshot -d new top.qcow2 && check top.qcow2
+snapshot -c new compressed.qcow2 && check compressed.qcow2 && map --output=json compressed.qcow2
+snapshot -c new v2.qcow2 && resize v2.qcow2 2M && resize --shrink v2.qcow2 512k && check v2.qcow2
+snapshot -c a base.qcow2 && resize base.qcow2 2M && snapshot -a a base.qcow2 && info base.qcow2 && check base.qcow2
+snapshot -c a base.qcow2 && resize --shrink base.qcow2 512k && snapshot -a 1 base.qcow2 && compare base.qcow2 base.raw
+snapshot -a first snap.qcow2 && check snap.qcow2 && compare snap.qcow2 base.raw
+snapshot -a nope snap.qcow2
+snapshot -a '' snap.qcow2
+snapshot -d nope snap.qcow2
+snapshot -d 1 snap.qcow2
+snapshot -c x nothing
+snapshot -c x disk.raw
+snapshot -d x disk.raw
+snapshot -l disk.raw
+snapshot -c x disk.vdi
+snapshot -f qcow2 -l snap.qcow2
+snapshot --foo snap.qcow2
+snapshot -c
+snapshot --image-opts -l driver=qcow2,file.filename=snap.qcow2
+snapshot --image-opts -c new driver=qcow2,file.filename=base.qcow2 && snapshot -l base.qcow2
+create -f qcow2 -o refcount_bits=1 new 1M && snapshot -c x new && snapshot -l new
+convert -l first -O raw snap.qcow2 new && compare -f raw -F raw new base.raw
+convert -l 2 -O raw snap.qcow2 new && compare -f raw -F raw new base.raw
+convert -l snapshot.id=1 -O raw snap.qcow2 new
+convert -l snapshot.name=first -O qcow2 snap.qcow2 new && info new
+convert -l snapshot.id=2,snapshot.name=first -O raw snap.qcow2 new
+convert -l snapshot.foo=1 -O raw snap.qcow2 new
+convert -l snapshot.id=1,foo=1 -O raw snap.qcow2 new
+convert -l '' -O raw snap.qcow2 new
+convert -l first -O raw disk.raw new
+measure -l first -O raw snap.qcow2
+measure -l nope -O raw snap.qcow2
+measure -l snapshot.x=1 -O raw snap.qcow2
+"""
+
+ALL = STANDARD + INFO + CREATE + CHECK + MAP + COMPARE + MEASURE + DD + RESIZE + BENCH + CONVERT + OPTIONS + SNAPSHOT

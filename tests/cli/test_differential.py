@@ -29,6 +29,7 @@ CASES = [line for line in commands.ALL.strip().splitlines() if line]
 HOST_SPACE = re.compile(r"^disk size: .*$|(?<=\"actual-size\": )\d+", re.M)
 """What a file takes on its host is the file system's business as much as the tool's."""
 TIMING = re.compile(r"(?<=Run completed in )[\d.]+")
+SNAPSHOT_DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 CONTENT_ID = re.compile(r"(?<=cid: )\d+|(?<=\"cid\": )\d+")
 
 SHORT = "a header that is cut short is told in our own words"
@@ -146,7 +147,7 @@ def decoded(text: bytes) -> str:
 def normal(outcome: Outcome) -> Outcome:
     """The outcome without what may differ from run to run."""
     status, out, err = outcome
-    for pattern in (HOST_SPACE, TIMING, CONTENT_ID):
+    for pattern in (HOST_SPACE, TIMING, CONTENT_ID, SNAPSHOT_DATE):
         out = pattern.sub("...", out)
     return status, out, err
 

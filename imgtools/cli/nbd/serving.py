@@ -11,7 +11,7 @@ from imgtools.block.graph import Context, open_tree
 from imgtools.cli import console
 from imgtools.cli.background import in_background
 from imgtools.cli.opening import gate_of
-from imgtools.cli.snapshots import require_no_snapshot
+from imgtools.cli.snapshots import load_snapshot
 from imgtools.errors import ImageError, from_os_error
 from imgtools.nbd import protocol
 from imgtools.nbd.connections import HANDSHAKE_LIMIT
@@ -121,7 +121,7 @@ def open_disk(plan: Plan) -> Node:
         error.message = f"{plan.cannot_open} '{plan.target.shown}': {error.message}"
         raise
     try:
-        require_no_snapshot(disk, plan.snapshot)
+        load_snapshot(disk, plan.snapshot)
         if plan.temporary:
             disk = Overlay(disk, os.environ.get("TMPDIR", TEMPORARY))
         return Window(disk, plan.offset) if plan.offset else disk
