@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from imgtools.block.structure import structures_of
 from imgtools.io.table import all_commands
 
 TYPE_CHECKING = False
@@ -37,6 +38,8 @@ def candidates(text: str, shell: Shell) -> Iterator[tuple[str, str]]:
         yield from _options(word, command)
     elif command.name == "help":
         yield from _names(word, shell)
+    elif command.name == "struct":
+        yield from _structures(word, shell)
     elif command.name in FILE_OPERANDS:
         yield from _files(word)
 
@@ -51,6 +54,12 @@ def _options(word: str, command: ShellCommand) -> Iterator[tuple[str, str]]:
     for option in command.options:
         if f"-{option.short}".startswith(word):
             yield f"-{option.short}", option.help
+
+
+def _structures(word: str, shell: Shell) -> Iterator[tuple[str, str]]:
+    for structure in structures_of(shell.opened.disk) if shell.image else ():
+        if structure.name.startswith(word):
+            yield structure.name, structure.summary
 
 
 def _option_awaiting(command: ShellCommand, word: str) -> str | None:
