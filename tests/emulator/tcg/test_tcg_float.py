@@ -1,0 +1,72 @@
+"""Floating-point instructions against the host's processor, with unusual operands and control words.
+
+In CI a few cases of every row, with a fixed seed. The long run, of CI's size a seed:
+
+    TCG_SEEDS=200 pytest -n auto tests/emulator/tcg/test_tcg_float.py
+"""
+
+from __future__ import annotations
+
+import struct
+from random import Random
+
+import pytest
+from float_cases import as_host, hardened
+from tcg_cases import Interpreter
+from test_tcg_oracle import APPROXIMATE, SEEDS, cases_of, differences
+
+from emulator.x86.generate import executable, random_case
+from emulator.x86.hostcpu import Host, available
+from emulator.x86.instruction import Register
+from emulator.x86.notation import Form
+from emulator.x86.table import ENCODINGS
+from tests.conftest import cannot_run
+
+CASES_PER_ROW = 25
+FLOAT_TYPES = ("ps", "pd", "ss", "sd")
+
+
+def computes_floats(form: Form) -> bool:
+    """x87, and SSE with floating-point operands."""
+    floats = any(code.type in FLOAT_TYPES for code in form.operands)
+    return floats or form.mnemonic.startswith(("F", "CVT"))
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("mode", [64, 32])
+def test_host(mode: int, seed: int) -> None:
+    if not available():
+        cannot_run("the host is not an x86-64 Linux")
+    random = Random(f"hard {mode} {seed}")
+    cases = [hardened(case, random) for case in cases_of("float", mode, seed, CASES_PER_ROW, computes_floats)]
+    with Host() as host:
+        expected = host.run(cases)
+    outcomes = [as_host(outcome) for outcome in Interpreter(mode).run(cases)]
+    assert differences(cases, outcomes, expected, mode) == []
+
+
+@pytest.mark.parametrize("mode", [64, 32])
+def test_reference(mode: int) -> None:
+    """Machine code and Python agree."""
+    random = Random(f"hard reference {mode}")
+    cases = [hardened(case, random) for case in cases_of("float", mode, 0, 1, computes_floats)]
+    native, python = Interpreter(mode).run(cases), Interpreter(mode, native=False).run(cases)
+    assert native == python
+
+
+@pytest.mark.parametrize("name", APPROXIMATE)
+def test_approximation(name: str) -> None:
+    """RCP and RSQRT have a relative error of at most 1.5 * 2**-12 (SDM Vol. 2); special operands are exact."""
+    if not available():
+        cannot_run("the host is not an x86-64 Linux")
+    row = next(row for row in ENCODINGS if row.form.mnemonic == name and executable(row))
+    random = Random(name)
+    cases = [hardened(random_case(row, random), random) for _ in range(200)]
+    with Host() as host:
+        expected = host.run(cases)
+    for case, ours, theirs in zip(cases, Interpreter(64).run(cases), expected, strict=True):
+        target = case.instruction.operands[0]
+        assert isinstance(target, Register)
+        ours_, theirs_ = (outcome.xmm[target.number].to_bytes(16, "little") for outcome in (ours, theirs))  # type: ignore[union-attr]
+        for a, b in zip(struct.unpack("<4f", ours_), struct.unpack("<4f", theirs_), strict=True):
+            assert struct.pack("<f", a) == struct.pack("<f", b) or abs(a - b) <= abs(b) * 3 * 2**-12
