@@ -25,6 +25,7 @@ from . import blocks, control, flags, operands, state
 from .core import Core, Op
 from .forms import MAIN, handlers
 from .predecode import STOP
+from .softfloat.unit import unit as softfloat
 
 THREAD = """
 define internal preserve_nonecc void @"t0.{number}"(ptr %core, ptr %op) nounwind {{
@@ -100,7 +101,7 @@ def unit(name: str = MAIN) -> Unit:
     raw = RawIR(key, partial(thread_text, name), functions, tuple(exports))
     if name == MAIN:
         return Unit("t0", (*ENTRIES, *SHARED), uses=(SOFTMMU,), raw=raw)
-    return Unit(f"t0-{name}", uses=(SOFTMMU, unit()), raw=raw)
+    return Unit(f"t0-{name}", uses=(SOFTMMU, unit(), softfloat()), raw=raw)
 
 
 def names() -> list[str]:

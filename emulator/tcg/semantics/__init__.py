@@ -6,7 +6,7 @@ arithmetic.OPERATIONS`); `templates` turns them into handlers by fetching operan
 """
 
 from . import arithmetic, bits, data, interrupts, multiply, segments, shifts, stack, strings, system
-from .simd import lanes, moves, shuffles
+from .simd import conversions, float_sums, floats, lanes, moves, shuffles
 
 MODULES = (
     arithmetic,
@@ -22,4 +22,7 @@ MODULES = (
     lanes,
     moves,
     shuffles,
+    floats,
+    float_sums,
+    conversions,
 )

@@ -8,6 +8,7 @@ In CI a few cases of every form that is executed, with a fixed seed. The long ru
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -18,17 +19,24 @@ from emulator.tcg.forms import covered
 from emulator.x86.disasm import text
 from emulator.x86.generate import Case, executable, random_case
 from emulator.x86.hostcpu import Fault, Host, Outcome, available, host_features
-from emulator.x86.table import ENCODINGS
+from emulator.x86.notation import Form
+from emulator.x86.table import ENCODINGS, FORMS
 from tests.conftest import cannot_run
 
 SEEDS = int(os.environ.get("TCG_SEEDS", "1"))
 CASES_PER_ROW = 10
+APPROXIMATE = ("RCPPS", "RCPSS", "RSQRTPS", "RSQRTSS")  # as every processor likes, within limits
 
 
-def cases_of(name: str, mode: int, seed: int, per_row: int) -> list[Case]:
+def cases_of(
+    name: str, mode: int, seed: int, per_row: int, wanted: Callable[[Form], bool] = lambda form: True
+) -> list[Case]:
+    """Cases of the rows that are executed, of those whose form is `wanted`."""
     random = Random(f"{name} {mode} {seed}")
     features = host_features() | {"base"}
-    names = covered()
+    executed = covered()
+    exact = [form for form in FORMS if form.mnemonic not in APPROXIMATE and wanted(form)]
+    names = {form.name for form in exact if form.name in executed}
     rows = [row for row in ENCODINGS if executable(row, mode) and row.form.feature in features]
     return [random_case(row, random, mode) for row in rows if row.form.name in names for _ in range(per_row)]
 
