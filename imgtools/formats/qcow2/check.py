@@ -38,6 +38,7 @@ class Check:
         self.report = report
         self.repair = repair
         self.result = CheckResult()
+        self.mends_flags = False
         self.header = node.header
         self.storage = node.storage
         self.refcounts = node.writer.refcounts if repair else Refcounts(node.storage, node.header)
@@ -207,16 +208,21 @@ class Check:
         self.refcounts.add(cluster, 1, count - self.refcounts.get(cluster))
 
     def _check_copied_flags(self) -> None:
-        """The COPIED flag of an active entry must say exactly whether its cluster's count is 1."""
+        """The COPIED flag of an active entry must say exactly whether its cluster's count is 1.
+
+        Where a count is too high, the leak is what is wrong: a flag may be as either count asks. Once leaks are mended
+        and nothing else was wrong, flags follow the counts.
+        """
+        self.mends_flags = self.repair == "all" or (self.repair == "leaks" and not self.result.corruptions)
         mapping, bits = self.node.mapping, self.header.cluster_bits
         for index, entry in enumerate(mapping.l1):
             offset = entry & OFFSET_MASK
             if not offset or offset & (mapping.cluster_size - 1):
                 continue
             count = self._count_of(offset >> bits)
-            if (count == 1) != bool(entry & COPIED):
+            if self._is_wrong(entry, offset >> bits):
                 self._copied_error(f"L2 cluster: l1_index={index} l1_entry={entry:x} refcount={count}", "L1 table")
-                if self.repair == "all":
+                if self.mends_flags:
                     mapping.l1[index] ^= COPIED
                     mapping.l1_dirty = True
             table = mapping.table(index)
@@ -232,19 +238,23 @@ class Check:
             if not host or host & low:
                 continue
             count = 1 if self.node.mapping.external else self._count_of(host >> bits)
-            if (count == 1) != bool(entry & COPIED):
+            if not entry & COPIED if self.node.mapping.external else self._is_wrong(entry, host >> bits):
                 self._copied_error(f"data cluster: l2_entry={entry:x} refcount={count}", "L2 table")
-                if self.repair == "all":
+                if self.mends_flags:
                     table[position] ^= COPIED
                     self.node.mapping.dirty.add(index)
 
     def _count_of(self, cluster: int) -> int:
-        return self.references.get(cluster) if self.repair == "all" else self.refcounts.get(cluster)
+        return self.references.get(cluster) if self.mends_flags else self.refcounts.get(cluster)
+
+    def _is_wrong(self, entry: int, cluster: int) -> bool:
+        stored, actual = self._count_of(cluster), self.references.get(cluster)
+        return bool(entry & COPIED) not in ((stored == 1, actual == 1) if stored > actual else (stored == 1,))
 
     def _copied_error(self, text: str, structure: str) -> None:
-        word = "Repairing" if self.repair == "all" else "ERROR"
+        word = "Repairing" if self.mends_flags else "ERROR"
         self._error(f"{word} OFLAG_COPIED {text}", structure, None)
-        if self.repair == "all":
+        if self.mends_flags:
             self.result.corruptions_fixed += 1
 
     def _error(self, message: str, structure: str, offset: int | None) -> None:

@@ -46,15 +46,26 @@ def read_l1(node: Qcow2Node, snapshot: Snapshot) -> array[int]:
     return to_native(data)
 
 
+def _disk_size(node: Qcow2Node, snapshot: Snapshot) -> int:
+    """The size of the disk in a snapshot, which an L1 table must be able to cover."""
+    size = node.size if snapshot.disk_size is None else snapshot.disk_size
+    if div_up(size, 1 << node.mapping.span_bits) * 8 > head.MAX_L1_BYTES:
+        raise OutOfBounds(
+            f"the disk of snapshot '{snapshot.name}' is too large ({size} bytes)",
+            path=node.filename,
+            structure="snapshot table",
+            errno=EFBIG,
+        )
+    return size
+
+
 def load(node: Qcow2Node, snapshot: Snapshot) -> None:
     """Let a node that is only read show the disk as `snapshot` has it."""
     if not node.read_only:
         raise BadOption("a snapshot can only be read from an image that is open read-only", path=node.filename)
-    node.mapping.l1 = read_l1(node, snapshot)
-    node.mapping.tables.clear()
-    node.forget_decompressed()
-    if snapshot.disk_size is not None:
-        node.size = snapshot.disk_size
+    size, l1 = _disk_size(node, snapshot), read_l1(node, snapshot)
+    _forget_tables(node, l1)
+    node.size = size
     node.loaded_snapshot = snapshot
 
 
@@ -117,7 +128,7 @@ def apply(node: Qcow2Node, wanted: str | Snapshot) -> None:
     with node.lock:
         _refuse_data_file(node)
         snapshot = find(node, wanted)
-        size = node.size if snapshot.disk_size is None else snapshot.disk_size
+        size = _disk_size(node, snapshot)
         writer.write_back()
         old = node.mapping.l1
         new = read_l1(node, snapshot)
