@@ -193,6 +193,7 @@ def open_node(options: Options, context: Context) -> Node:
         raise BadOption("Must specify either driver or file")
     own = apply_node_options(options, context)
     children: dict[str, Node] = {}
+    node: Node | None = None
     try:
         for child in driver.children if driver else FILE:
             children |= _open_children(child, options, own)
@@ -214,8 +215,8 @@ def open_node(options: Options, context: Context) -> Node:
         _describe(node, driver, given, children, overridden)
         return _with_policies(node, own, guessed=guessed)
     except BaseException:
-        for below in children.values():
-            below.close()
+        for half_open in children.values() if node is None else (node,):
+            half_open.close()
         raise
 
 

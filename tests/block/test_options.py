@@ -182,3 +182,12 @@ def test_every_declared_driver_is_there_and_says_what_it_takes() -> None:
         assert driver.name == name
         assert all(option.help for option in driver.open_options)
     assert set(registry.PREFIXES.values()) <= {*registry.DRIVERS, *registry.BUILT_IN}
+
+
+@pytest.mark.parametrize("name", ["blkdebug", "blkverify", "preallocate", "quorum", "trace", "qcow2", "raw"])
+def test_every_option_is_documented(name: str) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "filters.md").read_text()
+    assert name in registry.BUILT_IN or f"### {name}\n" in page
+    for option in registry.find_driver(name).open_options:
+        if not option.name.startswith(("x-", "overlap-check.")):
+            assert option.name.rpartition("*.")[2] in page, f"{name}: {option.name}"

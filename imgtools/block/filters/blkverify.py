@@ -9,7 +9,7 @@ Writes go to both. Reads are compared, and the first byte that differs makes the
 from __future__ import annotations
 
 from imgtools.block.driver import Child, Driver
-from imgtools.block.node import Filter
+from imgtools.block.node import Filter, Node
 from imgtools.errors import BadOption, CorruptImage
 
 TYPE_CHECKING = False
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from imgtools.block.graph import Context
-    from imgtools.block.node import Buffer, Node
+    from imgtools.block.node import Buffer
 
 
 class BlkVerify(Filter):
     """`test`, each of whose reads must be what `raw` has there."""
 
     driver = "blkverify"
+    extents = Node.extents  # all is data: what one disk calls a hole is compared, too
 
     def __init__(self, raw: Node, test: Node) -> None:
         super().__init__(test)
