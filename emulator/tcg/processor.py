@@ -8,6 +8,8 @@ from typing import Any
 
 from emulator.softmmu.mmu import SoftMmu
 from emulator.softmmu.space import AddressSpace
+from emulator.softmmu.structs import PAGE_SIZE, READ, SUPERVISOR, TlbEntry
+from emulator.x86.instruction import CS
 from emulator.x86.state import reset
 
 from . import flags
@@ -85,6 +87,25 @@ class Processor:
     def rflags(self, value: int) -> None:
         self.core.cpu.rflags = value & ~STATUS | 2
         self.code.set_status(self.address, value)
+
+    def linear_rip(self) -> int:
+        """The linear address of the next instruction."""
+        cpu = self.core.cpu
+        return int(cpu.rip if self.core.code_bits == 64 else cpu.segments[CS].base + cpu.rip & 0xFFFFFFFF)
+
+    def read_linear(self, address: int, size: int) -> bytes | None:
+        """Memory as a debugger sees it, by linear address; short at a page that is not mapped, None at the first."""
+        data = b""
+        while len(data) < size:
+            place = address + len(data)
+            entry = self.mmu.code.translate(self.mmu.address, READ, SUPERVISOR, place)
+            self.mmu.state.fault = 0
+            if not entry:
+                return data or None
+            inside = place % PAGE_SIZE
+            physical = TlbEntry.ctype.from_address(entry).physical // PAGE_SIZE * PAGE_SIZE + inside
+            data += self.space.read(physical, min(size - len(data), PAGE_SIZE - inside))
+        return data
 
     def run(self) -> int:
         """Execute until something stops it: the reason.

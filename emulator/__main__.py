@@ -1,0 +1,67 @@
+"""`python -m emulator run PROGRAM`: run a boot sector, a disk image or an ELF file on the bare machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from pathlib import Path
+
+USAGE_ERROR, GUEST_ERROR, INTERRUPTED = 2, 124, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit status is the program's, 2 if there is no program, 124 if it cannot go on."""
+    parser = argparse.ArgumentParser(prog="python -m emulator", description="An x86 machine in Python.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run a program on the bare machine")
+    run.add_argument("program", metavar="PROGRAM", type=Path, help="a disk image, or an ELF file (multiboot 1)")
+    run.add_argument("--memory", metavar="MIB", type=_memory, default=128, help="MiB of RAM (default: 128)")
+    run.add_argument("--append", metavar="TEXT", default="", help="the command line of a multiboot program")
+    options = parser.parse_args(arguments)
+    return run_program(options.program, options.memory, options.append)
+
+
+def run_program(program: Path, memory: int, command_line: str) -> int:
+    """Run a program with its consoles on standard output and input."""
+    from emulator.machine.bare import BareMachine
+    from emulator.machine.errors import GuestError, ProgramError
+    from emulator.machine.programs import load
+    from emulator.native.errors import NativeError
+
+    try:
+        machine = BareMachine(_show, memory << 20)
+        load(machine, program, command_line)
+        threading.Thread(target=_pass_input, args=(machine,), name="input", daemon=True).start()
+        return machine.run()
+    except (ProgramError, NativeError) as error:
+        print(f"python -m emulator: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except GuestError as error:
+        print(f"\npython -m emulator: {program}: {error}", file=sys.stderr)
+        return GUEST_ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _show(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _pass_input(machine: object) -> None:
+    """Standard input to the serial port, until its end."""
+    while data := os.read(0, 4096):
+        machine.type(data)  # type: ignore[attr-defined]
+
+
+def _memory(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 3072:
+        raise argparse.ArgumentTypeError(f"{text} MiB is not between 1 and 3072")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""An alarm: a thread that waits for a time, and calls a function when it has come.
+
+The processor runs in compiled code without the interpreter lock, so the thread runs beside it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+SECOND = 1_000_000_000
+
+
+class Alarm:
+    """Calls `on_time` at the time of `set`, in nanoseconds of `clock`. A context manager: the thread lives within."""
+
+    def __init__(self, clock: Callable[[], int], on_time: Callable[[], None]) -> None:
+        self._clock = clock
+        self._on_time = on_time
+        self._condition = threading.Condition()
+        self._rung = threading.Event()
+        self._due: int | None = None
+        self._thread: threading.Thread | None = None
+
+    def set(self, due: int | None) -> None:
+        """Ring at a time, or not at all."""
+        if due != self._due:
+            with self._condition:
+                self._due = due
+                self._condition.notify()
+
+    def ring(self) -> None:
+        """End what waits, or else the next one to wait."""
+        self._rung.set()
+
+    def wait(self) -> None:
+        """Until somebody rings."""
+        self._rung.wait()
+        self._rung.clear()
+
+    def __enter__(self) -> Alarm:
+        self._thread = threading.Thread(target=self._run, name="alarm", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._condition:
+            thread, self._thread = self._thread, None
+            self._condition.notify()
+        if thread is not None:
+            thread.join()
+
+    def _run(self) -> None:
+        with self._condition:
+            while self._thread is not None:
+                left = None if self._due is None else self._due - self._clock()
+                if left is None or left > 0:
+                    self._condition.wait(None if left is None else left / SECOND)
+                else:
+                    self._due = None
+                    self._on_time()
