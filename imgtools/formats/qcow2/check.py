@@ -44,6 +44,8 @@ class Check:
         self.refcounts = node.writer.refcounts if repair else Refcounts(node.storage, node.header)
         self.references = References(self.storage.size, self.header.cluster_bits, self._error, node.filename)
         self.statistics = TableStatistics()
+        self.end = 0
+        """One more than the last cluster that is leaked, or not counted."""
 
     def run(self) -> CheckResult:
         self._count_structures()
@@ -60,7 +62,7 @@ class Check:
         result.allocated_clusters = self.statistics.allocated
         result.compressed_clusters = self.statistics.compressed
         result.fragmented_clusters = self.statistics.fragmented
-        result.image_end_offset = self.references.highest << self.header.cluster_bits
+        result.image_end_offset = max(self.end, self.references.highest) << self.header.cluster_bits
         return result
 
     # What the image refers to.
@@ -190,6 +192,7 @@ class Check:
             fix = self.repair == "all" or (self.repair == "leaks" and leak)
             word = "Repairing" if fix else "Leaked" if leak else "ERROR"
             cluster = first + position
+            self.end = max(self.end, cluster + 1)
             message = f"{word} cluster {cluster} refcount={count} reference={reference}"
             offset = cluster << self.header.cluster_bits
             self.report(Finding("leak" if leak else "error", message, structure="refcount block", offset=offset))

@@ -149,6 +149,10 @@ class Mapping:
         """A copy of an L2 table, or an empty one."""
         return self._empty[:] if table is None else table[:]
 
+    def faults(self, table: array[int]) -> dict[int, str]:
+        """What contradicts itself in an L2 table, by entry, in the words of `check`."""
+        return {}
+
     # Looking up.
 
     def entry(self, offset: int) -> int:

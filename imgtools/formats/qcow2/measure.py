@@ -23,12 +23,13 @@ def measure(source: Node | None, size: int, options: dict[str, Any]) -> Measure:
     cluster = check_cluster_size(options.get("cluster_size") or 65536)
     disk = round_up(source.size if source is not None else size, 512)
     try:
-        refcount_bits = 1 << new_header(disk, options).refcount_order
+        header = new_header(disk, options)
     except ImageError as error:
         if error.kind == "out-of-bounds":
             raise BadOption("The image size is too large (try using a larger cluster size)") from None
         raise
-    full = _file_size(round_up(disk, cluster), cluster, refcount_bits)
+    refcount_bits = 1 << header.refcount_order
+    full = _file_size(round_up(disk, cluster), cluster, refcount_bits, header.entry_bits)
     if options.get("preallocation") in ("full", "falloc"):
         return Measure(full, full)
     used = 0 if source is None else _used(source, cluster)
@@ -46,9 +47,9 @@ def _used(source: Node, cluster: int) -> int:
     return used
 
 
-def _file_size(data: int, cluster: int, refcount_bits: int) -> int:
+def _file_size(data: int, cluster: int, refcount_bits: int, entry_bits: int) -> int:
     """All of the file where `data` bytes of guest clusters are allocated."""
-    tables = div_up(data, cluster * cluster // 8)
+    tables = div_up(data, cluster * cluster >> entry_bits)
     l1_and_l2 = round_up(tables * 8, cluster) + tables * cluster
     fixed = cluster + l1_and_l2 + data
     counts_per_block = cluster * 8 // refcount_bits

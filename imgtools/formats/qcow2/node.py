@@ -46,7 +46,7 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
         self.children["file"] = storage
         self.header = header
         self.lock = RLock()
-        self.mapping = Mapping(storage, header, self.lock)
+        self.mapping = make_mapping(storage, header, self.lock)
         self.data: Storage = EventfulData(storage) if storage.listens else storage
         """Where guest data lies: the image itself, or its external data file."""
         self.cluster_size: int | None = header.cluster_size
@@ -69,6 +69,8 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
         self._index_mask = self.mapping.entries - 1
         self.not_offset = ~(OFFSET_MASK & ~self._low) & ((1 << 64) - 1)
         """The bits of an entry that are no aligned offset: just COPIED is set of them where data may be written."""
+        if header.incompatible & head.EXTENDED_L2:
+            self.not_offset = (1 << 64) - 1  # an entry alone never says that its cluster is data all over
         self._decompress: Callable[[bytes], bytes] | None = None
         self._decompressed: dict[int, bytes] = {}
         self._writer: Writer | None = None
@@ -199,13 +201,11 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
     def writer(self) -> Writer:
         """What writes to this image; raises where it may not be written."""
         if self._writer is None:
-            from imgtools.formats.qcow2.write import Writer
-
             if self.read_only:
                 self.refuse_write()
             with self.lock:
                 if self._writer is None:
-                    self._writer = Writer(self)
+                    self._writer = make_writer(self)
         return self._writer
 
     def write(self, offset: int, data: Buffer) -> None:
@@ -323,3 +323,23 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
                 self._writer = None
         finally:
             super().close()
+
+
+def make_mapping(storage: Storage, header: Header, lock: RLock) -> Mapping:
+    """The tables of an image, in the form that their entries have."""
+    if header.incompatible & head.EXTENDED_L2:
+        from imgtools.formats.qcow2.subclusters import SubclusterMapping
+
+        return SubclusterMapping(storage, header, lock)
+    return Mapping(storage, header, lock)
+
+
+def make_writer(node: Qcow2Node) -> Writer:
+    """What writes to an image, for the form of its entries."""
+    if node.header.incompatible & head.EXTENDED_L2:
+        from imgtools.formats.qcow2.subcluster_write import SubclusterWriter
+
+        return SubclusterWriter(node)
+    from imgtools.formats.qcow2.write import Writer
+
+    return Writer(node)

@@ -45,8 +45,6 @@ def _refuse_unusable(header: Header, storage: Storage, writable: bool) -> None:
     if header.crypt_method != head.NO_ENCRYPTION:
         name = {head.AES: "AES", head.LUKS: "LUKS"}[header.crypt_method]
         raise UnsupportedFeature(f"qcow2 images encrypted with {name} cannot be opened yet", path=path)
-    if header.incompatible & head.EXTENDED_L2:
-        raise UnsupportedFeature("qcow2 images with extended L2 entries cannot be opened yet", path=path)
     if not writable:
         return
     if header.incompatible & head.CORRUPT:

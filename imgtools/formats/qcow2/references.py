@@ -138,12 +138,17 @@ class TableCounter:
                 if statistics is not None:
                     statistics.allocated += mapping.entries
             return
-        if self._budget <= 0 and not mapping.external and self._count_with_numpy(index, table, statistics):
+        faults = mapping.faults(table)
+        for position, message in faults.items():
+            self.references.error(message, "L2 table", position)
+        if self._budget <= 0 and not (faults or mapping.external) and self._count_with_numpy(index, table, statistics):
             return
         self._budget -= mapping.entries
-        self._count_each(index, table, statistics)
+        self._count_each(index, table, faults, statistics)
 
-    def _count_each(self, index: int, table: array[int], statistics: TableStatistics | None) -> None:
+    def _count_each(
+        self, index: int, table: array[int], faults: dict[int, str], statistics: TableStatistics | None
+    ) -> None:
         references, bits = self.references, self.mapping.cluster_bits
         counts, clusters = references.counts, references.clusters
         size, place_mask, external = self.mapping.cluster_size, self.mapping.place_mask, self.mapping.external
@@ -153,7 +158,8 @@ class TableCounter:
             if not entry:
                 continue
             if entry & COMPRESSED:
-                compressed += self._count_compressed(position, entry)
+                if position not in faults:
+                    compressed += self._count_compressed(position, entry)
                 continue
             if entry & RESERVED:
                 references.error(f"ERROR found l2 entry with reserved bits set: {entry:x}", "L2 table", position)

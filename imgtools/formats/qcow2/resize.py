@@ -61,7 +61,7 @@ def _drop_vm_state(node: Qcow2Node, writer: Writer) -> None:
     """Give back what an applied snapshot has brought behind the disk, before it becomes a part of it."""
     end = len(node.mapping.l1) << node.mapping.span_bits
     if node.vm_state_offset < end:
-        writer.mark(node.vm_state_offset, end, keep_space=False, entry=0)
+        writer.mark(node.vm_state_offset, end, keep_space=False, zero=False)
 
 
 def grow_l1(node: Qcow2Node, writer: Writer, size: int) -> None:
@@ -111,7 +111,7 @@ def _preallocate(node: Qcow2Node, writer: Writer, old: int, size: int, mode: str
             guest = (index << node.mapping.span_bits) + (first << writer.bits)
             host = writer.place.allocate(guest, count)
             writer.reserve(table, index, first, count, host)
-            end = host + (count << writer.bits)
+            end = host + min(count << writer.bits, round_up(size - guest, writer.unit))
         if mode == "falloc" and size > old:
             writer.data.allocate(old, size - old)
         elif mode == "full":
@@ -175,7 +175,7 @@ def _shrink(node: Qcow2Node, writer: Writer, size: int) -> None:
     first_cut = round_up(size, node.header.cluster_size)
     _drop_vm_state(node, writer)
     if first_cut < node.size:
-        writer.mark(first_cut, node.size, keep_space=False, entry=0)
+        writer.mark(first_cut, node.size, keep_space=False, zero=False)
     for index in range(div_up(size, 1 << mapping.span_bits), len(mapping.l1)):
         entry = mapping.l1[index]
         if entry & OFFSET_MASK:

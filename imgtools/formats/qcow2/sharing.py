@@ -58,8 +58,7 @@ def references_of(writer: Writer, l1: Iterable[int]) -> References:
         if offset & (mapping.cluster_size - 1):
             refuse(f"L2 table offset {offset:#x} unaligned (L1 index: {index:#x})", "L1 table", offset)
         references.add(offset >> mapping.cluster_bits, 1)
-        data = storage.read(offset, mapping.cluster_size)
-        counter.count(index, to_native(data + bytes(mapping.cluster_size - len(data))), None)
+        counter.count(index, mapping.read(offset), None)
     return references
 
 

@@ -270,7 +270,7 @@ def _drop_vm_state(node: Qcow2Node, writer: Writer, size: int) -> None:
     """The snapshot has the machine's state now. In the active table it would only be copied at the next write."""
     if size:
         start = node.vm_state_offset
-        writer.mark(start, start + div_up(size, writer.size) * writer.size, keep_space=False, entry=0)
+        writer.mark(start, start + div_up(size, writer.size) * writer.size, keep_space=False, zero=False)
 
 
 def _refuse_data_file(node: Qcow2Node) -> None:

@@ -15,7 +15,7 @@ from array import array
 
 from imgtools.block.extent import COMPRESSED as COMPRESSED_KIND
 from imgtools.block.extent import DATA, HOLE, ZERO
-from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, NOWHERE, Mapping, read_table, to_disk
+from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, NOWHERE, OFFSET_MASK, Mapping, read_table, to_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,6 +94,22 @@ class SubclusterMapping(Mapping):
             return make_table(self._empty, self._empty[:])
         return make_table(table, bitmaps_of(table)[:])
 
+    def faults(self, table: array[int]) -> dict[int, str]:
+        found = {}
+        for position, (entry, bitmap) in enumerate(zip(table, bitmaps_of(table), strict=True)):
+            if not bitmap:
+                continue
+            if entry & COMPRESSED:
+                found[position] = (
+                    f"ERROR compressed cluster {position} with non-zero subcluster allocation bitmap, entry=0x{entry:x}"
+                )
+            elif not entry & self.place_mask and bitmap & WRITTEN:
+                found[position] = "ERROR: Unallocated cluster has non-zero subcluster allocation map"
+            elif bitmap & bitmap >> SUBCLUSTERS:
+                host = entry & OFFSET_MASK
+                found[position] = f"ERROR offset={host:x}: Allocated cluster has corrupted subcluster allocation bitmap"
+        return found
+
     def whole_table(self, table: array[int]) -> tuple[str, int] | None:
         bitmaps = bitmaps_of(table)
         if bitmaps != (self._empty if table == self._empty else self._all_written):
@@ -134,9 +150,8 @@ class SubclusterMapping(Mapping):
     def _mixed(self, entry: int, bitmap: int, guest: int, offset: int, end: int) -> Iterator[tuple[int, int, str, int]]:
         """The runs within one cluster."""
         has_place = bool(entry & self.place_mask)
-        fault = contradiction(bitmap, has_place)
-        if fault is not None:
-            raise self.damaged(f"Invalid cluster entry found: {fault} (guest offset: {guest:#x})", guest)
+        if bitmap & bitmap >> SUBCLUSTERS & WRITTEN or (bitmap & WRITTEN and not has_place):
+            raise self.damaged(f"Invalid cluster entry found (guest offset: {guest:#x})", guest)
         host = self.check_entry(entry, guest) if has_place else 0
         for first, last, kind in pieces(bitmap):
             start = max(offset, guest + (first << self.subcluster_bits))
@@ -149,12 +164,3 @@ def bitmaps_of(table: array[int]) -> array[int]:
     """The bitmaps of a table, which all tables of such an image have."""
     assert isinstance(table, SubclusterTable)
     return table.bitmaps
-
-
-def contradiction(bitmap: int, has_place: bool) -> str | None:
-    """What is wrong with the bitmap of a cluster that is not compressed, if anything is."""
-    if bitmap & bitmap >> SUBCLUSTERS & WRITTEN:
-        return "subclusters that are data and zeroes"
-    if bitmap & WRITTEN and not has_place:
-        return "subclusters of data without a place"
-    return None

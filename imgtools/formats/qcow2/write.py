@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 
-from imgtools.errors import InputOutput
+from imgtools.errors import ImageError, InputOutput
 from imgtools.formats.qcow2.compression import StreamLocator
 from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, ZERO_FLAG
 from imgtools.formats.qcow2.metadata import MetadataWriter
@@ -28,6 +28,8 @@ class Writer(MetadataWriter):
         self.streams = StreamLocator(self.bits)
         self.not_offset = node.not_offset
         self.place: InImage | InDataFile = InDataFile(self) if self.mapping.external else InImage(self)
+        self.unit = self.size
+        """The smallest piece that an entry can call zero."""
         self.raw_data = node.raw_data_file
         """Whether the data file must stay what the guest reads, even where an entry says zero."""
 
@@ -49,7 +51,8 @@ class Writer(MetadataWriter):
                     if host >= self.storage.size:  # what was never written reads as zeroes
                         self.storage.write(host + within, data)
                     else:
-                        self._fill_new(offset - within, host, within, memoryview(data).cast("B"), 1)
+                        tail = self.size - within - len(data)
+                        self._fill(offset, host + within, memoryview(data).cast("B"), within, tail)
                     table[position] = host | COPIED
                     self.mapping.dirty.add(index)
                     return
@@ -95,7 +98,12 @@ class Writer(MetadataWriter):
             n += 1
         length = min(len(data), (n << self.bits) - within)
         host = self.place.allocate(position - within, n)
-        self._fill_new(position - within, host, within, data[:length], n)
+        try:
+            self._fill(position, host + within, data[:length], within, (n << self.bits) - within - length)
+        except ImageError:
+            for unused in range(host, host + (n << self.bits), self.size):
+                self.place.give_back(unused)
+            raise
         self.link(table, index, first, n, host)
         return length
 
@@ -103,25 +111,23 @@ class Writer(MetadataWriter):
         """Whether an entry is that of a cluster of data which nothing else refers to."""
         return entry >> 62 == 2 and not entry & ZERO_FLAG and bool(entry & self.mapping.place_mask)
 
-    def _fill_new(self, guest: int, host: int, head_length: int, data: memoryview, count: int) -> None:
-        """Write `count` new clusters: `data`, and around it what the guest reads there now."""
-        tail_start = head_length + len(data)
-        tail_length = (count << self.bits) - tail_start
+    def _fill(self, guest: int, host: int, data: memoryview, head: int, tail: int) -> None:
+        """Write `data` to a new place, and `head` bytes before and `tail` behind it that the guest reads there now."""
+        end = guest + len(data)
         if self.mapping.external:  # a data file ends where the disk does
-            tail_length = max(0, min(tail_length, self.node.size - guest - tail_start))
-        if not head_length and not tail_length:
+            tail = max(0, min(tail, self.node.size - end))
+        if not head and not tail:
             self.data.write(host, data)
             return
         # What was never written reads as zeroes, so zeroes need not be written behind the end of the file.
-        fresh = host >= self.data.size
-        if fresh and self._reads_as_zero(guest, head_length) and self._reads_as_zero(guest + tail_start, tail_length):
-            self.data.write(host + head_length, data)
+        fresh = host - head >= self.data.size
+        if fresh and self._reads_as_zero(guest - head, head) and self._reads_as_zero(end, tail):
+            self.data.write(host, data)
             return
         self.storage.event("cow_read")
-        pieces: list[Buffer] = [self._guest_bytes(guest, head_length), data]
-        pieces.append(self._guest_bytes(guest + tail_start, tail_length))
+        pieces: list[Buffer] = [self._guest_bytes(guest - head, head), data, self._guest_bytes(end, tail)]
         self.storage.event("cow_write")
-        self.data.writev(host, [piece for piece in pieces if len(piece)])
+        self.data.writev(host - head, [piece for piece in pieces if len(piece)])
 
     def _reads_as_zero(self, guest: int, length: int) -> bool:
         if not length:
@@ -178,18 +184,18 @@ class Writer(MetadataWriter):
     # Zeroes and discards.
 
     def zero(self, offset: int, length: int, unmap: bool) -> None:
-        """Make a range read as zeroes, by marking whole clusters and writing the rest."""
+        """Make a range read as zeroes, by marking what entries can call zero and writing the rest."""
         with self.lock:
             self._refuse_if_failed()
             if self.raw_data:
                 self.data.zero(offset, length, unmap=unmap)
             end = offset + length
-            head_end = min(end, offset + -offset % self.size)
-            tail_start = max(head_end, end - end % self.size if end < self.node.size else end)
-            if not self.mapping.zero_flag and self.node.backing is not None:
+            head_end = min(end, offset + -offset % self.unit)
+            tail_start = max(head_end, end - end % self.unit if end < self.node.size else end)
+            if self.header.version < 3 and self.node.backing is not None:
                 head_end = tail_start = end  # version 2 cannot hide a backing file's bytes but by writing
             self._write_zeroes(offset, head_end)
-            self.mark(head_end, tail_start, keep_space=not unmap, entry=self.mapping.zero_flag)
+            self.mark(head_end, tail_start, keep_space=not unmap, zero=True)
             self._write_zeroes(tail_start, end)
 
     def _write_zeroes(self, start: int, end: int) -> None:
@@ -200,39 +206,37 @@ class Writer(MetadataWriter):
             start = stop
 
     def discard(self, offset: int, length: int) -> None:
-        """Give the clusters that lie wholly in the range back. They read as zeroes from then on."""
+        """Give back what lies wholly in the range. It reads as zeroes from then on."""
         with self.lock:
             self._refuse_if_failed()
-            if not self.mapping.zero_flag and self.node.backing is not None:
+            if self.header.version < 3 and self.node.backing is not None:
                 return  # version 2: the backing file's old bytes would come to light
             end = offset + length
-            first = offset + -offset % self.size
-            last = end if end == self.node.size else end - end % self.size
+            first = offset + -offset % self.unit
+            last = end if end == self.node.size else end - end % self.unit
             if first < last:
                 if self.raw_data:
                     self.data.zero(first, last - first)
-                self.mark(first, last, keep_space=False, entry=self.mapping.zero_flag)
+                self.mark(first, last, keep_space=False, zero=True)
 
-    def mark(self, start: int, end: int, *, keep_space: bool, entry: int) -> None:
-        """Set the entries of whole clusters in [start, end) to `entry` (zero flag or nothing).
+    def mark(self, start: int, end: int, *, keep_space: bool, zero: bool) -> None:
+        """Let [start, end), in whole units, read as zeroes or, without `zero`, as if it had never been written.
 
-        `keep_space` leaves a cluster of its own in place behind the zero flag.
+        `keep_space` leaves a cluster of its own in place behind the zeroes.
         """
         while start < end:
             index = start >> self.mapping.span_bits
             stop = min(end, (index + 1) << self.mapping.span_bits)
-            first = (start >> self.bits) & (self.mapping.entries - 1)
-            count = (stop - start + self.size - 1) >> self.bits
             table = self.mapping.table(index)
-            if table is not None or (entry and self.node.backing is not None):
+            if table is not None or (zero and self.node.backing is not None):
                 table = self.writable_table(index)
-                self._mark_entries(table, index, first, count, keep_space, entry)
+                self._mark_entries(table, index, start, stop, keep_space, zero)
             start = stop
 
-    def _mark_entries(
-        self, table: array[int], index: int, first: int, count: int, keep_space: bool, entry: int
-    ) -> None:
-        for position in range(first, first + count):
+    def _mark_entries(self, table: array[int], index: int, start: int, stop: int, keep_space: bool, zero: bool) -> None:
+        entry = self.mapping.zero_flag if zero else 0
+        first = (start >> self.bits) & (self.mapping.entries - 1)
+        for position in range(first, first + ((stop - start + self.size - 1) >> self.bits)):
             old = table[position]
             if not old and self.node.backing is None:
                 continue  # nothing there reads as zeroes already

@@ -36,6 +36,11 @@ def qcow2(cluster: int, **options: object) -> Subject:
     return subject_of("qcow2", size=SIZE, unit=cluster, cluster_size=cluster, **options)
 
 
+def subclusters(cluster: int, **options: object) -> Subject:
+    """Extended L2 entries; their unit is the subcluster."""
+    return replace(qcow2(cluster, extended_l2=True, **options), unit=cluster // 32)
+
+
 SUBJECTS = {
     "64k": qcow2(65536),
     "512": qcow2(512),
@@ -47,6 +52,10 @@ SUBJECTS = {
     "backing": with_backing(qcow2(4096), SIZE),
     "short-backing": with_backing(qcow2(4096), 300_000),
     "v2-backing": with_backing(qcow2(4096, compat="v2"), SIZE),
+    "subclusters": subclusters(16384),
+    "subclusters-backing": with_backing(subclusters(16384), 300_000),
+    "subclusters-preallocated": with_backing(subclusters(32768, preallocation="metadata"), SIZE),
+    "subclusters-data-file": with_backing(with_data_file(SIZE, 16384, extended_l2=True), SIZE),
     "data-file": with_data_file(SIZE, 4096),
     "data-file-backing": with_backing(with_data_file(SIZE, 65536), 300_000),
     "raw-data-file": with_data_file(SIZE, 4096, data_file_raw=True),
