@@ -28,6 +28,7 @@ BUILT_IN = {
 DRIVERS = {
     "file": "imgtools.block.protocols.file",
     "host_device": "imgtools.block.protocols.file",
+    "nbd": "imgtools.block.protocols.nbd",
     "null-co": "imgtools.block.protocols.memory",
     "null-aio": "imgtools.block.protocols.memory",
     "blkdebug": "imgtools.block.filters.blkdebug",
@@ -44,6 +45,10 @@ DRIVERS = {
 PREFIXES = {
     "file": "file",
     "host_device": "host_device",
+    "nbd": "nbd",
+    "nbds": "nbd",
+    "nbd+unix": "nbd",
+    "nbds+unix": "nbd",
     "null-co": "null-co",
     "null-aio": "null-aio",
     "blkdebug": "blkdebug",

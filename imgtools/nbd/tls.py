@@ -30,6 +30,27 @@ def server_context(directory: str, *, verify_peer: bool = True) -> ssl.SSLContex
     return context
 
 
+def client_context(directory: str | None, *, verify_peer: bool = True) -> ssl.SSLContext:
+    """The client's side. Without a directory the system's authorities are trusted, and no certificate is shown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verify_peer:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    try:
+        if directory is None:
+            context.load_default_certs()
+            return context
+        if verify_peer:
+            context.load_verify_locations(_readable(directory, CA))
+        certificate = os.path.join(directory, f"{CLIENT}-cert.pem")
+        if os.path.exists(certificate):
+            context.load_cert_chain(certificate, _readable(directory, f"{CLIENT}-key.pem"))
+    except ssl.SSLError as error:
+        raise AccessDenied(f"the certificates in '{directory}' cannot be used: {error}", path=directory) from error
+    return context
+
+
 def _readable(directory: str, name: str) -> str:
     path = os.path.join(directory, name)
     try:
