@@ -52,7 +52,11 @@ class Check:
         self._count_tables()
         self._check_refcount_blocks()
         sound = self.result.corruptions == 0
+        if self.repair:
+            # Until all counts are right, a count of 0 does not say that a cluster is free.
+            self.refcounts.floor = self.references.clusters
         self._compare_counts()
+        self.refcounts.floor = 0
         if self.statistics.suspicious or self.result.corruptions or self.references.shared:
             self._check_copied_flags()
         if self.repair:
@@ -267,6 +271,7 @@ class Check:
     def _finish_repair(self, sound: bool) -> None:
         writer = self.node.writer
         writer.write_back()
+        writer.refcounts.write_back()
         mended = self.result.corruptions == self.result.corruptions_fixed
         if self.repair == "all" and sound and mended and self.header.incompatible & (head.DIRTY | head.CORRUPT):
             self.header.incompatible &= ~(head.DIRTY | head.CORRUPT)

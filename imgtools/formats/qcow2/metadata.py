@@ -8,6 +8,9 @@ full, in this order with a barrier where needed:
 
 so whatever write is the last before a crash, the image refers to no cluster that is not counted and written, and
 the worst that remains is a leak.
+
+With lazy reference counts, 1 and 4 wait until the image is closed; before the first table is written the image is
+marked dirty, which makes whoever opens it next count anew.
 """
 
 from __future__ import annotations
@@ -45,12 +48,13 @@ class MetadataWriter:
         self.refcounts.on_table_moved = self._refcount_table_moved
         self.refcounts.on_metadata = lambda first, count: self.metadata.add(first, count, "refcount block")
         self.mapping.relieve = self.write_back
+        self.lazy = node.lazy_refcounts
         self.failed = False
         self.quick = not self.mapping.external and not self.storage.listens
         """Whether small writes may take their short cut: entries of the usual form, data in the image, no events."""
-        unknown = self.header.autoclear & ~head.RAW_DATA_FILE
+        unknown = self.header.autoclear & ~head.KNOWN_AUTOCLEAR
         if unknown and not node.context.checking:
-            self.header.autoclear &= head.RAW_DATA_FILE
+            self.header.autoclear &= head.KNOWN_AUTOCLEAR
             self.write_header()
 
     # Tables.
@@ -134,7 +138,7 @@ class MetadataWriter:
         """Write all changed metadata in the order that is safe at every point."""
         with self.lock:
             if self.refcounts.dirty or self.refcounts.new_entries:
-                self.refcounts.write_back()
+                self._mark_dirty() if self.lazy else self.refcounts.write_back()
             if self.mapping.dirty or self.mapping.l1_dirty:
                 self._flush_files()
                 self.mapping.write_tables()
@@ -144,10 +148,27 @@ class MetadataWriter:
             if self.refcounts.pending:
                 self.storage.flush()
                 freed = self.refcounts.release_pending()
-                self.refcounts.write_back()
+                if not self.lazy:
+                    self.refcounts.write_back()
                 if self.node.pass_discard:
                     for first, count in freed:
                         self.storage.discard(first << self.bits, count << self.bits)
+
+    def _mark_dirty(self) -> None:
+        if not self.header.incompatible & head.DIRTY:
+            self.header.incompatible |= head.DIRTY
+            self.write_header()
+            self.storage.flush()
+
+    def settle(self) -> None:
+        """Write everything back, postponed reference counts too, and take the mark off again."""
+        with self.lock:
+            self.write_back()
+            self.refcounts.write_back()
+            if self.lazy and self.header.incompatible & head.DIRTY:
+                self._flush_files()
+                self.header.incompatible &= ~head.DIRTY
+                self.write_header()
 
     def flush(self) -> None:
         with self.lock:
@@ -163,6 +184,6 @@ class MetadataWriter:
     def finish(self) -> None:
         """Write back before closing; after compressed streams the file ends at a sector, as other readers expect."""
         with self.lock:
-            self.write_back()
+            self.settle()
             if self.refcounts.free_byte and self.storage.size % 512:
                 self.storage.truncate(self.storage.size + -self.storage.size % 512)

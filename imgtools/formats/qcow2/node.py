@@ -12,7 +12,7 @@ from _thread import RLock
 
 from imgtools.align import round_up
 from imgtools.block.extent import COMPRESSED, DATA, HOLE, ZERO, Extent, placed
-from imgtools.block.format import Checkable, Compressing, Resizable, Snapshots
+from imgtools.block.format import Bitmaps, Checkable, Compressing, Resizable, Snapshots
 from imgtools.block.node import Layer, fill_zero
 from imgtools.errors import ImageError, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from imgtools.block.format import CheckResult, Finding
     from imgtools.block.graph import Context
     from imgtools.block.node import Buffer, Storage
+    from imgtools.formats.qcow2.bitmap import Bitmap
+    from imgtools.formats.qcow2.bitmaps import BitmapStore
     from imgtools.formats.qcow2.header import Header
     from imgtools.formats.qcow2.snapshot import Snapshot
     from imgtools.formats.qcow2.write import Writer
@@ -35,7 +37,7 @@ DECOMPRESSED_CACHE = 16
 """Decompressed clusters kept: neighbouring small reads then cost one decompression."""
 
 
-class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
+class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots, Bitmaps):
     """An open qcow2 image. `context.checking` lets images pass that may only be checked."""
 
     driver = "qcow2"
@@ -59,6 +61,8 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
         self.compression = head.COMPRESSION_NAMES[header.compression_type]
         self.pass_discard = True
         """Whether the file's space is given back when clusters become free."""
+        self.lazy_refcounts = False
+        """Whether reference counts are written when the image is closed, which is marked dirty until then."""
         self.unguarded: frozenset[str] = frozenset()
         """The structures whose clusters a stray write may hit (see `overlap`): none but on request."""
         self.max_refcount_blocks: int | None = None
@@ -74,6 +78,9 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
         self._decompress: Callable[[bytes], bytes] | None = None
         self._decompressed: dict[int, bytes] = {}
         self._writer: Writer | None = None
+        self._bitmaps: BitmapStore | None = None
+        self.recording: tuple[Bitmap, ...] = ()
+        """The bitmaps that are told of every write."""
         self._snapshots: list[Snapshot] | None = None
         self.loaded_snapshot: Snapshot | None = None
         """The snapshot that a node shows which is only read; None for the active disk."""
@@ -204,12 +211,16 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
             if self.read_only:
                 self.refuse_write()
             with self.lock:
+                if self.has_bitmaps and not self.context.checking:
+                    self.bitmaps.use()
                 if self._writer is None:
                     self._writer = make_writer(self)
         return self._writer
 
     def write(self, offset: int, data: Buffer) -> None:
         writer = self._writer or self.writer
+        if self.recording:
+            self._record(offset, len(data))
         within, length = offset & self._low, len(data)
         if within + length <= self._low + 1 and 0 <= offset <= self.size - length:
             writer.write_small(offset, data)
@@ -217,12 +228,20 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
         self.check_range(offset, length)
         writer.write(offset, memoryview(data).cast("B"))
 
-    def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
+    def _record(self, offset: int, length: int) -> None:
+        """Check a range that is about to be changed, and mark it in the bitmaps that are to know."""
         self.check_range(offset, length)
+        with self.lock:
+            self.writer  # noqa: B018 - the first change brings the bitmaps into use
+            for bitmap in self.recording:
+                bitmap.mark(offset, length)
+
+    def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        self._record(offset, length)
         self.writer.zero(offset, length, unmap)
 
     def discard(self, offset: int, length: int) -> None:
-        self.check_range(offset, length)
+        self._record(offset, length)
         self.writer.discard(offset, length)
 
     def flush(self) -> None:
@@ -241,13 +260,29 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
         return compressor(self.compression, self.header.cluster_size, level)
 
     def write_compressed(self, offset: int, length: int, stream: bytes) -> None:
-        self.check_range(offset, length)
+        self._record(offset, length)
         self.writer.write_compressed(offset, stream)
 
     def resize(self, size: int, preallocation: str = "off") -> None:
         from imgtools.formats.qcow2.resize import resize
 
         resize(self, size, preallocation)
+
+    # Persistent bitmaps.
+
+    @property
+    def has_bitmaps(self) -> bool:
+        """Whether the image has persistent bitmaps, and the last writer knew of them."""
+        consistent = bool(self.header.autoclear & head.BITMAPS_CONSISTENT)
+        return self._bitmaps is not None or (consistent and self.header.extension(head.BITMAPS) is not None)
+
+    @property
+    def bitmaps(self) -> BitmapStore:
+        if self._bitmaps is None:
+            from imgtools.formats.qcow2.bitmaps import BitmapStore
+
+            self._bitmaps = BitmapStore(self)
+        return self._bitmaps
 
     # Internal snapshots, and the machine's state that they keep.
 
@@ -319,6 +354,8 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots):
     def close(self) -> None:
         try:
             if self._writer is not None:
+                if self._bitmaps is not None and not self._writer.failed:
+                    self._bitmaps.save(self._writer)
                 self._writer.finish()
                 self._writer = None
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from imgtools.align import is_power_of_two
 from imgtools.block.options import Option
 from imgtools.errors import BadOption
+from imgtools.formats.qcow2.header import LAZY_REFCOUNTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ OPEN_OPTIONS = (
 def configure(node: Qcow2Node, context: Context) -> None:
     """Set an image up as its open options ask, before it is used."""
     options = context.options
+    lazy = bool(node.header.compatible & LAZY_REFCOUNTS)
+    node.lazy_refcounts = options.get("lazy-refcounts", lazy) and not context.checking
     node.pass_discard = options.get("pass-discard-request", context.discard)
     if not options:
         return

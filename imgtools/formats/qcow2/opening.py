@@ -54,10 +54,6 @@ def _refuse_unusable(header: Header, storage: Storage, writable: bool) -> None:
             structure="header",
             hint="Read it, or mend it with check -r all.",
         )
-    if header.extension(head.BITMAPS) and header.autoclear & head.BITMAPS_CONSISTENT:
-        raise UnsupportedFeature(
-            "qcow2 images with persistent bitmaps cannot be written yet: the bitmaps would be lost", path=path
-        )
 
 
 def _open_data_file(node: Qcow2Node, context: Context) -> None:

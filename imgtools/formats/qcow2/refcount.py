@@ -94,6 +94,8 @@ class Refcounts:
         self.pending: list[tuple[int, int]] = []
         self.free_index = 0
         """No cluster below this is known to be free."""
+        self.floor = 0
+        """No cluster below this may be given out."""
         self.free_byte = 0
         """Where the next compressed stream may go; 0 where there is no such place."""
         self.max_blocks = max(8, CACHE_BYTES // header.cluster_size)
@@ -290,7 +292,7 @@ class Refcounts:
 
     def find_free(self, count: int) -> int:
         """The first cluster of `count` free ones in a row, at or after `free_index`, which moves past them."""
-        start = position = self.free_index
+        start = position = max(self.free_index, self.floor)
         per_block = self.per_block
         while position - start < count:
             index, first = divmod(position, per_block)

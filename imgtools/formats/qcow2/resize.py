@@ -31,6 +31,8 @@ def resize(node: Qcow2Node, size: int, preallocation: str) -> None:
     if node.snapshots and node.header.version < 3:
         raise UnsupportedFeature("Can't resize a v2 image which has snapshots", path=node.filename)
     with node.lock:
+        if node.has_bitmaps:
+            node.bitmaps.resize(size)
         if size < old:
             if preallocation != "off":
                 raise BadOption("Preallocation can't be used for shrinking files", path=node.filename)

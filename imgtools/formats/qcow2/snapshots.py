@@ -128,6 +128,8 @@ def apply(node: Qcow2Node, wanted: str | Snapshot) -> None:
     with node.lock:
         _refuse_data_file(node)
         snapshot = find(node, wanted)
+        if node.has_bitmaps and len(node.bitmaps):
+            raise UnsupportedFeature("Device has active dirty bitmaps", path=node.filename)
         size = _disk_size(node, snapshot)
         writer.write_back()
         old = node.mapping.l1

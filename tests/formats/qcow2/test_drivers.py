@@ -56,6 +56,8 @@ SUBJECTS = {
     "subclusters-backing": with_backing(subclusters(16384), 300_000),
     "subclusters-preallocated": with_backing(subclusters(32768, preallocation="metadata"), SIZE),
     "subclusters-data-file": with_backing(with_data_file(SIZE, 16384, extended_l2=True), SIZE),
+    "lazy": qcow2(4096, lazy_refcounts=True),
+    "lazy-512": qcow2(512, lazy_refcounts=True, refcount_bits=64),
     "data-file": with_data_file(SIZE, 4096),
     "data-file-backing": with_backing(with_data_file(SIZE, 65536), 300_000),
     "raw-data-file": with_data_file(SIZE, 4096, data_file_raw=True),
