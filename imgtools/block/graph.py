@@ -15,7 +15,6 @@ import os
 from imgtools.block.driver import Child
 from imgtools.block.format import Format
 from imgtools.block.gate import SAME_DIRECTORY, Gate, combine, has_protocol
-from imgtools.block.json_names import place
 from imgtools.block.node import Node, Storage
 from imgtools.block.node_options import apply_node_options
 from imgtools.block.options import JSON_PREFIX, Options
@@ -287,6 +286,8 @@ def _refuse(options: Options, driver: Driver, context: Context) -> None:
     """Raise BadOption where an option is left that nobody has taken."""
     if not options:
         return
+    from imgtools.block.json_names import place
+
     name = min(options, key=place)
     if driver.is_protocol:
         raise BadOption(f"Block protocol '{driver.name}' doesn't support the option '{name}'")
@@ -320,6 +321,10 @@ def _with_policies(node: Node, context: Context, *, guessed: bool) -> Node:
 
         context.warn(RAW_GUESSED.format(node.children["file"].shown_name))
         watched = GuessedRaw(node)
+    if context.detect_zeroes in ("on", "unmap"):
+        from imgtools.block.filters.detect_zeroes import DetectZeroes
+
+        watched = DetectZeroes(watched, unmap=context.detect_zeroes == "unmap")
     watched.described, watched.plain_name = node.described, node.plain_name
     return watched
 

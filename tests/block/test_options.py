@@ -139,6 +139,19 @@ def test_read_only_nodes_take_no_writers(disk: str) -> None:
         imgtools.open(disk, writable=True, options={"read-only": True})
 
 
+@pytest.mark.parametrize(("said", "kinds"), [("off", ["data"]), ("on", ["zero"]), ("unmap", ["zero"])])
+def test_detect_zeroes(said: str, kinds: list[str], disk: str) -> None:
+    """What is marked keeps its place with "on", as under QEMU, and loses it with "unmap"."""
+    options = {"detect-zeroes": said, "discard": "unmap"}
+    with imgtools.open(disk, writable=True, options=options) as node:
+        node.write(0, bytes(SIZE))
+        node.write(65536, bytes(65535) + b"x")
+        assert node.read(0, SIZE) == bytes(131071) + b"x" + bytes(SIZE - 131072)
+    with imgtools.open(disk) as node:
+        assert [extent.kind for extent in node.extents(0, 65536)] == kinds
+        assert [extent.offset is None for extent in node.extents(0, 65536)] == [said == "unmap"]
+
+
 def test_a_flat_tree_is_taken_apart_again() -> None:
     options = Options.of({"driver": "quorum", "children": [{"file": {"filename": "a"}}, {"driver": "raw"}]})
     assert options == {"driver": "quorum", "children.0.file.filename": "a", "children.1.driver": "raw"}
