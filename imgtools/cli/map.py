@@ -6,6 +6,8 @@ An image can have millions of extents: lines are made and written in blocks, and
 from __future__ import annotations
 
 import sys
+from itertools import chain, islice
+from operator import itemgetter
 
 from imgtools.block.extent import COMPRESSED, DATA, HOLE, READS_ZERO, RESERVED, ZERO
 from imgtools.cli import console
@@ -47,6 +49,12 @@ FLAGS = {
     ZERO: '"present": true, "zero": true, "data": false',
     HOLE: '"present": false, "zero": true, "data": false',
 }
+LINE = '{ "start": %%d, "length": %%d, "depth": %%d, %s'
+PLACED = {kind: LINE % flags + ', "offset": %d}' for kind, flags in FLAGS.items()}
+PLACELESS = {kind: LINE % flags + "%.0s}" for kind, flags in FLAGS.items()}
+"""The line of an extent that lies somewhere, and of one that does not: its offset is then printed in no places."""
+NUMBERS = itemgetter(0, 1, 3, 5)
+"""Of an extent, what stands in a line: start, length, depth, offset."""
 NOTHING = '[{ "start": %d, "length": 0, "depth": 0, "present": false, "zero": false, "data": false}]\n'
 
 
@@ -80,20 +88,12 @@ def _hex(number: int) -> str:
     return hex(number) if number else "0"
 
 
-def write_json(extents: Iterable[Extent], start: int) -> None:
+def write_json(extents: Iterator[Extent], start: int) -> None:
     """A line for each extent, as one JSON list."""
-    write, lines, opening = sys.stdout.write, [], "["
-    for position, length, kind, depth, _, offset in extents:
-        if offset is None:
-            lines.append(f'{{ "start": {position}, "length": {length}, "depth": {depth}, {FLAGS[kind]}}}')
-        else:
-            lines.append(
-                f'{{ "start": {position}, "length": {length}, "depth": {depth}, {FLAGS[kind]}, "offset": {offset}}}'
-            )
-        if len(lines) == LINES:
-            write(opening + ",\n".join(lines))
-            lines, opening = [], ",\n"
-    if lines:
-        write(opening + ",\n".join(lines) + "]\n")
-    else:
-        write(NOTHING % start if opening == "[" else "]\n")
+    opening = "["
+    while block := list(islice(extents, LINES)):
+        # One format string for all lines costs a third less than a format string for each.
+        lines = ",\n".join([(PLACED if extent[5] is not None else PLACELESS)[extent[2]] for extent in block])
+        sys.stdout.write(opening + lines % tuple(chain.from_iterable(map(NUMBERS, block))))
+        opening = ",\n"
+    sys.stdout.write(NOTHING % start if opening == "[" else "]\n")
