@@ -14,7 +14,7 @@ from imgtools.errors import UnsupportedFeature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from imgtools.block.graph import Context
@@ -164,4 +164,51 @@ class Snapshots:
 
     def write_vmstate(self, offset: int, data: Buffer) -> None:
         """Store a piece of the machine's state, to be kept by the next snapshot."""
+        raise NotImplementedError
+
+
+class BitmapCollection:
+    """The persistent bitmaps of a disk: iterates over them, has them by name (NotFound where there is none).
+
+    A bitmap has a `name`, a `granularity` in bytes, `enabled` (whether it records writes), `inconsistent` (a writer
+    died with it in use: it can only be removed), `count` (bytes that are marked), `is_dirty(offset)`, and
+    `dirty_ranges(offset=0, length=None)`, which yields (start, length) in bytes.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, name: str) -> Any:
+        raise NotImplementedError
+
+    def add(self, name: str, granularity: int | None = None, *, enabled: bool = True) -> Any:
+        """A new bitmap in which nothing is marked; its granularity is the format's choice where none is given."""
+        raise NotImplementedError
+
+    def remove(self, name: str) -> None:
+        """Forget a bitmap; an inconsistent one, too."""
+        raise NotImplementedError
+
+    def clear(self, name: str) -> None:
+        """Take all marks away."""
+        raise NotImplementedError
+
+    def enable(self, name: str, enabled: bool = True) -> None:
+        """Let a bitmap record writes from now on, or no more."""
+        raise NotImplementedError
+
+    def merge(self, name: str, source: Any) -> None:
+        """Mark in the bitmap `name` all that is marked in `source`, a bitmap of a disk of the same size."""
+        raise NotImplementedError
+
+
+class Bitmaps:
+    """Keeps bitmaps of what was written with its disk."""
+
+    @property
+    def bitmaps(self) -> BitmapCollection:
+        """The image's bitmaps; changes are written when the node is closed."""
         raise NotImplementedError
