@@ -79,10 +79,13 @@ class Structure:
             return None
         storage, offset = place
         size = self.size if isinstance(self.size, int) else self.size(node)
-        data = storage.read(offset, size)
+        data = storage.read(offset, size) if offset + size <= storage.size else b""
         if len(data) < size:
             raise CorruptImage(
-                f"the {self.name} at {offset:#x} is cut short", path=node.filename, offset=offset, structure=self.name
+                f"the {self.name} at {offset:#x} is not in the file, or not all of it",
+                path=node.filename,
+                offset=offset,
+                structure=self.name,
             )
         declaration = self.declaration if hasattr(self.declaration, "parse") else self.declaration(node, data)
         return offset, declaration, data

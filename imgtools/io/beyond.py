@@ -166,14 +166,17 @@ def python(shell: Shell, arguments: Any) -> None:
         raise Refused("python without an expression needs a terminal")
     import code
 
-    code.interact("node is the open disk, shell this session; Ctrl-D goes back.", local=names, exitmsg="")
+    try:
+        code.interact("node is the open disk, shell this session; Ctrl-D goes back.", local=names, exitmsg="")
+    except SystemExit:
+        pass  # of the prompt, not of the session
 
 
 def _evaluate(source: str, names: dict[str, Any]) -> None:
     """Run one statement; the value of an expression is shown."""
     try:
         exec(compile(source, "<python>", "single"), names)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise Failed(f"{type(error).__name__}: {error}") from error
 
 

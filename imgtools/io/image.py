@@ -77,7 +77,7 @@ class Settings:
 
 
 class Image:
-    """A disk that is open, `node` on top; `disk` is the node of its format."""
+    """A disk that is open: `node` takes the requests, `disk` is the node of its format."""
 
     def __init__(self, name: Name | None, settings: Settings) -> None:
         self.name = name
@@ -85,7 +85,7 @@ class Image:
         self.tags: set[str] = set()
         """Breakpoints that were set."""
         self.disk = _open_disk(name, settings)
-        self.node = _temporary(self.disk, settings) if settings.snapshot else self.disk
+        self.node = _policed(self.disk, settings)
 
     @property
     def shown(self) -> str:
@@ -100,14 +100,16 @@ class Image:
     def reopen(self, settings: Settings) -> None:
         """Open it anew with other settings; where that fails, as before, and raise what went wrong."""
         if settings.snapshot:
-            self.node.read_only = settings.read_only  # what was written is only in this node
+            self.disk.read_only = self.node.read_only = settings.read_only  # what was written is only in there
         else:
             self.node.close()
             try:
-                self.node = self.disk = _open_disk(self.name, settings)
+                self.disk = _open_disk(self.name, settings)
             except BaseException:
-                self.node = self.disk = _open_disk(self.name, self.settings)
+                self.disk = _open_disk(self.name, self.settings)
                 raise
+            finally:
+                self.node = _policed(self.disk, self.settings)
         self.settings = settings
 
     @property
@@ -158,9 +160,17 @@ def _open_disk(name: Name | None, settings: Settings) -> Node:
         warn=lambda message: console.note(f"WARNING: {message}"),
     )
     options = {**options_of({} if name is None else name, settings.format), **settings.options}
-    if settings.copy_on_read:
-        return open_tree({"driver": "copy-on-read", "file": options}, None, context)
-    return open_tree(options, None, context)
+    disk = open_tree(options, None, context)
+    return _temporary(disk, settings) if settings.snapshot else disk
+
+
+def _policed(disk: Node, settings: Settings) -> Node:
+    """The node that requests go to: in front of the disk where what is read is to be kept in it."""
+    if not settings.copy_on_read:
+        return disk
+    from imgtools.block.filters.copy_on_read import CopyOnRead
+
+    return CopyOnRead(disk)
 
 
 def _temporary(node: Node, settings: Settings) -> Node:

@@ -27,7 +27,7 @@ def read(shell: Shell, arguments: Any) -> bool:
     buffer = memoryview(bytearray(length))
     if arguments.vmstate:
         check_sectors(offset, length)
-        seconds = shell.timed("read", lambda: vmstate_of(shell.node).read_vmstate(offset, buffer))
+        seconds = shell.timed("read", lambda: vmstate_of(shell.opened.disk).read_vmstate(offset, buffer))
     else:
         seconds = shell.timed("read", lambda: shell.node.readinto(offset, buffer))
     return _tell(shell, arguments, buffer, offset, (start, count), seconds)

@@ -70,7 +70,11 @@ class Shell:
             nonlocal well
             well = self._count(words)
 
-        self.recording.run(line, run)
+        try:
+            self.recording.run(line, run)
+        except OSError as error:
+            console.complain(f"{self.recording.path}: {error.strerror}; nothing more is recorded")
+            self.recording, self.went_well = None, False
         return well
 
     def _count(self, words: list[str]) -> bool:

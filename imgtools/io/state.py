@@ -75,7 +75,7 @@ def reopen(shell: Shell, arguments: Any) -> None:
             raise Complaint("Cannot set both -c and the cache options")
         changes["cache"] = arguments.cache
     for name in options:
-        if not _can_change(shell.node, name):
+        if not _can_change(shell.opened.disk, name):
             raise Complaint(f"Cannot change the option '{name.removeprefix('file.')}'")
     shell.reap(wait=True)
     shell.opened.reopen(settings.changed(**changes))
@@ -114,7 +114,7 @@ def length(shell: Shell, arguments: Any) -> None:
 def info(shell: Shell, arguments: Any) -> None:
     from imgtools.cli.info import describe
 
-    node = shell.node
+    node = shell.opened.disk
     cluster_size = getattr(node, "cluster_size", None) or 0
     shell.say(f"format name: {node.driver}\n")
     shell.say(f"cluster size: {human(cluster_size)}\n")
@@ -128,12 +128,12 @@ def alloc(shell: Shell, arguments: Any) -> None:
     offset = number(arguments.operands[0])
     asked = number(arguments.operands[1]) if len(arguments.operands) == 2 else 512
     count = max(0, min(asked, shell.node.size - offset))
-    found = sum(end - start for start, end, allocated in allocation(shell.node, offset, count) if allocated)
+    found = sum(end - start for start, end, allocated in allocation(shell.opened.disk, offset, count) if allocated)
     shell.say(f"{found}/{count} bytes allocated at offset {human(offset)}\n")
 
 
 def map_(shell: Shell, arguments: Any) -> None:
-    for start, end, allocated in allocation(shell.node, 0, shell.node.size):
+    for start, end, allocated in allocation(shell.opened.disk, 0, shell.node.size):
         size = end - start
         words = "    allocated" if allocated else "not allocated"
         shell.say(f"{human(size)} ({size:#x}) bytes {words} at offset {human(start)} ({start:#x})\n")
@@ -158,7 +158,7 @@ def truncate(shell: Shell, arguments: Any) -> None:
         raise Complaint(f"Invalid preallocation mode '{mode}'")
     if not arguments.operands:
         raise Misused
-    size, node = number(arguments.operands[0]), shell.node
+    size, node = number(arguments.operands[0]), shell.opened.disk
     if not isinstance(node, Resizable):
         raise Complaint("Image format driver does not support resize")
     if mode != "off" and size < node.size:

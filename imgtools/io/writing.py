@@ -34,6 +34,8 @@ def write(shell: Shell, arguments: Any) -> None:
         length = request_length(arguments.operands[1], " without -n")
     if arguments.vmstate:
         check_sectors(offset, length)
+    else:
+        shell.timed("write", lambda: shell.node.check_range(offset, length))  # before memory is taken
     data = None if arguments.zeroes else _content(arguments.pattern, arguments.source, length)
     seconds = shell.timed("write", lambda: _write(shell, arguments, offset, length, data))
     shell.report("wrote", arguments, offset, length, seconds)
@@ -58,9 +60,9 @@ def _write(shell: Shell, arguments: Any, offset: int, length: int, data: bytes |
     if data is None:
         zero(shell.opened, offset, length, unmap=arguments.unmap)
     elif arguments.vmstate:
-        vmstate_of(shell.node).write_vmstate(offset, data)
+        vmstate_of(shell.opened.disk).write_vmstate(offset, data)
     elif arguments.compress:
-        write_compressed(shell.node, offset, data)
+        write_compressed(shell.opened.disk, offset, data)
     else:
         shell.node.write(offset, data)
     settle(shell.opened, arguments.force_unit_access)
@@ -128,6 +130,7 @@ def writev(shell: Shell, arguments: Any) -> None:
     if len(arguments.operands) < 2:
         raise Misused
     offset, length = number(arguments.operands[0]), vector_length(arguments.operands[1:])
+    shell.timed("writev", lambda: shell.node.check_range(offset, length))  # before memory is taken
     data = filled(arguments.pattern, length)
 
     def request() -> None:

@@ -6,14 +6,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import imgtools
 from imgtools.block.structure import structure_of, structures_of
 from imgtools.io.image import Settings
 from imgtools.io.shell import Shell
+from imgtools.io.table import MODULES, OWN_MODULES
 from imgtools.operations.create import create_image
 
-Session = tuple[Shell, Path]
+DANGEROUS = {"abort", "sigraise", "sleep", "wait_break", "python", "record"}
+"""Commands that end the process, take their time, or do what they are told."""
 
 
 @pytest.fixture
@@ -85,7 +89,7 @@ def test_structures_of_what_was_cut_short(tmp_path: Path) -> None:
     create_image(path, format="qcow2", size=1 << 20)
     with imgtools.open(path) as disk:
         os.truncate(path, 0x30004)
-        with pytest.raises(imgtools.ImageError, match="cut short"):
+        with pytest.raises(imgtools.ImageError, match="not in the file"):
             structure_of(disk, "l1").read(disk, 0)
 
 
@@ -163,3 +167,25 @@ def test_qemu_io_has_none_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert 'command "hexdump" not found' in output(shell, "hexdump 0", capsys, fails=True)
     assert "hexdump" not in output(shell, "help", capsys)
     assert "hexdump off [len] -- " in output(Shell(), "help", capsys)
+
+
+OPTIONS = [f"-{letter}" for letter in "qvPzcbsunfCmordwt"]
+OPERANDS = ["0", "64k", "512", "1M", "header", "l2", "snapshot", "top.qcow2", "base.qcow2", "raw", "none", "a=b"]
+ANYTHING = st.one_of(
+    st.text(alphabet="0123456789xkMGTE.+-eb", max_size=6),
+    st.sampled_from(OPTIONS),
+    st.sampled_from(OPERANDS),
+    st.text(max_size=8),
+)
+HARMLESS = sorted({name for names in {**MODULES, **OWN_MODULES}.values() for name in names} - DANGEROUS)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(HARMLESS), st.lists(ANYTHING, max_size=4)), max_size=4))
+def test_no_line_ends_the_session(shell: Shell, lines: list[tuple[str, list[str]]]) -> None:
+    """Whatever is typed is done or complained of; an exception would be a bug."""
+    for name, words in lines:
+        shell.execute(" ".join([name, *words]))
+    shell.execute("close")
+    assert shell.execute("open top.qcow2")
+    shell.done = False

@@ -66,6 +66,8 @@ top | map
 -r qcow2 | writev 0 512 | aio_write -z 0 512 | write -z 0 512 | truncate 1M | flush
 -s qcow2 | write -P 3 0 4k | read -P 3 0 4k | map | read -P 0x11 64k 64k
 -sr qcow2 | write 0 512
+-C top | read -P 17 64k 1k | map | info | alloc 64k 64k | truncate 2M | length | write -P 3 70k 1k | read -P 3 70k 1k
+-sC top | read -P 17 64k 1k | map | write -P 3 0 1k
 -n qcow2 | write 0 512 | read 0 512
 -tunsafe qcow2 | write 0 512 | flush
 -twriteback qcow2 | write 0 512

@@ -85,6 +85,7 @@ def _number(data: bytes) -> int:
 
 
 def _read_number(node: Qcow2Node, offset: int) -> int:
+    """The table entry at `offset`, which the header gives; 0 behind the end of the file."""
     return _number(node.storage.read(offset, ENTRY_SIZE))
 
 
@@ -126,7 +127,7 @@ def _snapshot(node: Qcow2Node, index: int) -> Place:
     """Entries are of different sizes: their fixed parts say how far it is to the next."""
     offset = node.header.snapshots_offset
     for _ in range(index):
-        fixed = SNAPSHOT.parse(node.storage.read(offset, SNAPSHOT.sizeof()))
+        fixed = SNAPSHOT.parse(node.storage.read(offset, SNAPSHOT.sizeof()).ljust(SNAPSHOT.sizeof(), b"\0"))
         length = SNAPSHOT.sizeof() + fixed.extra_data_size + fixed.id_size + fixed.name_size
         offset += -(-length // 8) * 8
     return node.storage, offset
