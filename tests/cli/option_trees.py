@@ -102,6 +102,9 @@ info blkdebug:nothing:base.qcow2
 info blkdebug::cfg:base.qcow2
 info blkdebug::blkdebug::base.qcow2
 check blkdebug::base.qcow2
+check --image-opts driver=blkdebug,image.driver=qcow2,image.file.filename=base.qcow2
+resize blkdebug::base.qcow2 20M && info base.qcow2
+convert -O raw --image-opts driver=qcow2,file.driver=blkdebug,file.image.filename=base.qcow2 new && info -f raw new
 map blkdebug::base.qcow2
 info --image-opts driver=blkdebug,image.filename=disk.raw
 info --image-opts driver=blkdebug
