@@ -208,6 +208,9 @@ class BitmapCollection:
 class Bitmaps:
     """Keeps bitmaps of what was written with its disk."""
 
+    can_have_bitmaps = True
+    """Whether this image can; its version may be too old."""
+
     @property
     def bitmaps(self) -> BitmapCollection:
         """The image's bitmaps; changes are written when the node is closed."""

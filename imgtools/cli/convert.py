@@ -17,7 +17,8 @@ from imgtools.cli.opening import find_output_format, gate_of, named, open_named
 from imgtools.cli.progress import progress_of
 from imgtools.cli.snapshots import load_snapshot
 from imgtools.cli.unfinished import Unfinished
-from imgtools.errors import ImageError, UnsupportedFeature
+from imgtools.errors import ImageError
+from imgtools.operations.bitmap import check_bitmaps, copy_bitmaps, keeps_bitmaps
 from imgtools.operations.convert import convert
 from imgtools.operations.create import NewImage
 
@@ -79,7 +80,11 @@ class _Conversion:
             cache = cache_mode(self.arguments.cache, "unsafe")
         path, made = (self.output, False) if self.new is None else (self.new.path, True)
         with Unfinished(path, made=made), self._open(cache) as target:
+            if self.arguments.bitmaps and not keeps_bitmaps(target):
+                raise Complaint(f"Format driver '{target.driver}' does not support bitmaps")
             self._copy(target, progress)
+            if self.arguments.bitmaps:
+                copy_bitmaps(self.sources[0], target, warn=lambda text: console.complain(f"warning: {text}"))
 
     def _plan(self, options: dict[str, str]) -> NewImage:
         arguments = self.arguments
@@ -120,10 +125,9 @@ class _Conversion:
     def _check_bitmaps(self) -> None:
         if len(self.sources) > 1:
             raise Complaint("Copying bitmaps only possible with single source")
-        if self.sources[0].driver != "qcow2":
+        if not keeps_bitmaps(self.sources[0]):
             raise Complaint("Source lacks bitmap support")
-        if self.sources[0].details().get("bitmaps"):
-            raise UnsupportedFeature("copying persistent bitmaps (--bitmaps) is not supported yet")
+        check_bitmaps(self.sources[0], skip_broken=self.arguments.skip_broken_bitmaps)
 
     def _create(self, new: NewImage) -> None:
         try:

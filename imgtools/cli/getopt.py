@@ -192,7 +192,7 @@ class _Parser:
     def _set(self, option: Option, text: str) -> None:
         if option.asks:
             raise Asked(option.name)
-        value = True if not option.argument else option.parse(text) if option.parse else text
+        value = option.parse(text) if option.parse else text if option.argument else True
         if option.many:
             self.values[option.name].append(value)
         else:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "bench": "imgtools.cli.bench",
+    "bitmap": "imgtools.cli.bitmap",
     "check": "imgtools.cli.check",
     "compare": "imgtools.cli.compare",
     "convert": "imgtools.cli.convert",

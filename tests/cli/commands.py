@@ -771,4 +771,64 @@ measure -l nope -O raw snap.qcow2
 measure -l snapshot.x=1 -O raw snap.qcow2
 """
 
-ALL = STANDARD + INFO + CREATE + CHECK + MAP + COMPARE + MEASURE + DD + RESIZE + BENCH + CONVERT + OPTIONS + SNAPSHOT
+BITMAP = r"""
+bitmap
+bitmap base.qcow2
+bitmap base.qcow2 b
+bitmap --add base.qcow2
+bitmap --add base.qcow2 b c
+bitmap --add base.qcow2 b && info base.qcow2 && check base.qcow2
+bitmap --add base.qcow2 b && bitmap --add base.qcow2 b
+bitmap --add -g 1000 base.qcow2 b
+bitmap --add -g 256 base.qcow2 b
+bitmap --add -g 4G base.qcow2 b
+bitmap --add -g x base.qcow2 b
+bitmap --add -g 2G base.qcow2 b && info base.qcow2
+bitmap --add -g 512 --disable base.qcow2 b && info base.qcow2 && bitmap --enable base.qcow2 b && info base.qcow2
+bitmap -g 64k --remove base.qcow2 b
+bitmap --remove base.qcow2 b
+bitmap --clear base.qcow2 b
+bitmap --enable base.qcow2 b
+bitmap --disable base.qcow2 b
+bitmap --merge a base.qcow2 b
+bitmap --add base.qcow2 b && bitmap --merge a base.qcow2 b
+bitmap --add --add base.qcow2 b && info base.qcow2
+bitmap --add --remove base.qcow2 b && info base.qcow2
+bitmap --add base.qcow2 a && bitmap --add --merge a --disable base.qcow2 b && info base.qcow2 && check base.qcow2
+bitmap --add base.qcow2 ''
+bitmap -b disk.raw --add base.qcow2 b
+bitmap -F raw --add base.qcow2 b
+bitmap --add base.qcow2 b && bitmap -b disk.raw -F raw --merge x base.qcow2 b
+bitmap --add base.qcow2 b && bitmap -b nothing -F raw --merge x base.qcow2 b
+bitmap --add base.qcow2 b && bitmap -b disk.raw -F foo --merge x base.qcow2 b
+bitmap --add base.qcow2 b && bitmap --add larger.qcow2 c && bitmap -b larger.qcow2 --merge c base.qcow2 b
+bitmap --clear -f raw disk.raw b
+bitmap --merge x disk.raw b
+bitmap --add nothing b
+bitmap -q --add base.qcow2 b
+bitmap --foo base.qcow2 b
+bitmap --image-opts --add driver=qcow2,file.filename=base.qcow2 b && info base.qcow2
+bitmap --image-opts -f qcow2 --add driver=qcow2,file.filename=base.qcow2 b
+bitmap --add base.qcow2 b && resize base.qcow2 2M && resize --shrink base.qcow2 512k && info base.qcow2 && check base.qcow2
+bitmap --add base.qcow2 b && snapshot -c s base.qcow2 && snapshot -a s base.qcow2
+bitmap --add base.qcow2 b && measure -O qcow2 base.qcow2
+bitmap --add -g 512 larger.qcow2 b && measure -O qcow2 -o cluster_size=512 --output=json larger.qcow2
+bitmap --add base.qcow2 b && measure -O qcow2 -o compat=0.10 base.qcow2
+bitmap --add base.qcow2 b && measure -O raw base.qcow2
+bitmap --add base.qcow2 b && convert --bitmaps -O qcow2 base.qcow2 new && info new && check new
+bitmap --add --disable base.qcow2 b && convert --bitmaps -O qcow2 -c base.qcow2 new && info new
+bitmap --add base.qcow2 b && convert --bitmaps -O raw base.qcow2 new
+bitmap --add base.qcow2 b && convert --bitmaps -O qcow2 -o compat=0.10 base.qcow2 new
+convert --bitmaps -O qcow2 v2.qcow2 new
+convert --bitmaps -O qcow2 inuse.qcow2 new
+convert --bitmaps --skip-broken-bitmaps -O qcow2 inuse.qcow2 new && info new
+info inuse.qcow2
+resize inuse.qcow2 2M
+bitmap --clear inuse.qcow2 b0
+bitmap --add inuse.qcow2 b0
+bitmap --merge b1 inuse.qcow2 b0
+bitmap --remove inuse.qcow2 b0 && info inuse.qcow2 && check inuse.qcow2
+measure -O qcow2 inuse.qcow2
+"""
+
+ALL = STANDARD + INFO + CREATE + CHECK + MAP + COMPARE + MEASURE + DD + RESIZE + BENCH + CONVERT + OPTIONS + SNAPSHOT + BITMAP

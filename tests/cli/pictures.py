@@ -50,6 +50,11 @@ def make_pictures(directory: Path) -> None:
     run("qemu-img", "snapshot", "-c", "first", "snap.qcow2")
     run("qemu-img", "snapshot", "-c", "a name longer than its column", "snap.qcow2")
     make_states(directory)
+    (directory / "inuse.qcow2").write_bytes(base)
+    for bitmap in ("b0", "b1"):
+        run("qemu-img", "bitmap", "--add", "inuse.qcow2", bitmap)
+    killed = ["qemu-io", "-f", "qcow2", "-c", "write 0 64k", "-c", "flush", "-c", "sigraise 9", "inuse.qcow2"]
+    subprocess.run(killed, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     (directory / "truncated.qcow2").write_bytes(base[:100])
     (directory / "text.txt").write_text("no image at all\n")
     make_damaged(directory, base)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from imgtools.align import div_up, round_up
 from imgtools.block.extent import COMPRESSED, DATA
-from imgtools.block.format import Measure
+from imgtools.block.format import Bitmaps, Measure
 from imgtools.errors import BadOption, ImageError
+from imgtools.formats.qcow2.bitmap import build_entry
 from imgtools.formats.qcow2.create import check_cluster_size, new_header
 
 TYPE_CHECKING = False
@@ -30,10 +31,21 @@ def measure(source: Node | None, size: int, options: dict[str, Any]) -> Measure:
         raise
     refcount_bits = 1 << header.refcount_order
     full = _file_size(round_up(disk, cluster), cluster, refcount_bits, header.entry_bits)
+    bitmaps = _bitmaps(source, cluster) if source is not None and header.version >= 3 else None
     if options.get("preallocation") in ("full", "falloc"):
-        return Measure(full, full)
+        return Measure(full, full, bitmaps)
     used = 0 if source is None else _used(source, cluster)
-    return Measure(full - round_up(disk, cluster) + used, full)
+    return Measure(full - round_up(disk, cluster) + used, full, bitmaps)
+
+
+def _bitmaps(source: Node, cluster: int) -> int | None:
+    """What copies of the source's bitmaps take, all of their clusters counted; None where it can have none."""
+    if not isinstance(source, Bitmaps) or not source.can_have_bitmaps:
+        return None
+    found = list(source.bitmaps)
+    tables = [div_up(bitmap.bits, 8 * cluster) for bitmap in found]
+    directory = sum(len(build_entry(bitmap, in_use=False)) for bitmap in found)
+    return sum(count * cluster + round_up(count * 8, cluster) for count in tables) + round_up(directory, cluster)
 
 
 def _used(source: Node, cluster: int) -> int:

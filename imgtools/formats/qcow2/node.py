@@ -79,6 +79,7 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots, Bitmaps):
         self._decompressed: dict[int, bytes] = {}
         self._writer: Writer | None = None
         self._bitmaps: BitmapStore | None = None
+        self.can_have_bitmaps = header.version >= 3
         self.recording: tuple[Bitmap, ...] = ()
         """The bitmaps that are told of every write."""
         self._snapshots: list[Snapshot] | None = None
