@@ -6,7 +6,11 @@ arithmetic.OPERATIONS`); `templates` turns them into handlers by fetching operan
 """
 
 from . import arithmetic, bits, data, interrupts, multiply, segments, shifts, stack, strings, system
-from .simd import conversions, float_sums, floats, lanes, moves, shuffles
+from .simd import conversions, float_sums, floats, images, lanes, moves, shuffles
+from .x87 import arithmetic as x87_arithmetic
+from .x87 import comparisons, stores
+from .x87 import control as x87_control
+from .x87 import transfer as x87_transfer
 
 MODULES = (
     arithmetic,
@@ -25,4 +29,10 @@ MODULES = (
     floats,
     float_sums,
     conversions,
+    images,
+    x87_arithmetic,
+    x87_transfer,
+    stores,
+    comparisons,
+    x87_control,
 )

@@ -68,6 +68,10 @@ def round_exact(context: Ptr[Context], result: Ptr[Exact]) -> None:
         context.flags |= UNDERFLOW
         result.exponent += context.wrap
         tiny = False
+        if context.wrap and result.exponent < context.smallest:  # FSCALE can go that far
+            context.flags |= INEXACT
+            result.kind = ZERO
+            return
     elif tiny and context.flush:
         context.flags |= UNDERFLOW | INEXACT
         result.kind = ZERO
@@ -106,14 +110,18 @@ def round_significand(context: Ptr[Context], result: Ptr[Exact]) -> bool:
 
 @function
 def overflow(context: Ptr[Context], result: Ptr[Exact]) -> None:
-    """Infinity or the largest number, by the rounding mode; or a result in range, if the exception is unmasked."""
+    """Infinity or the largest number, by the rounding mode; or a result in range, if the exception is unmasked.
+
+    What even that does not bring into the range (FSCALE) is infinite.
+    """
     context.flags |= OVERFLOW
     if context.unmasked & OVERFLOW:
         result.exponent -= context.wrap
         if result.exponent <= context.largest:
             return
     context.flags |= INEXACT
-    if context.mode == NEAREST or context.mode == (DOWN if result.sign else UP):
+    away = context.mode == NEAREST or context.mode == (DOWN if result.sign else UP)
+    if away or context.unmasked & OVERFLOW:
         result.kind = INFINITE
         result.significand = u128(1) << 127
         context.up = 1
