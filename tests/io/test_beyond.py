@@ -43,12 +43,12 @@ def output(shell: Shell, line: str, capsys: pytest.CaptureFixture[str], *, fails
 
 
 def test_hexdump(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
-    text = output(shell, "hexdump 65530 60", capsys)
+    text = output(shell, "hexdump 65530 76", capsys)
     assert text.splitlines() == [
         "0000fffa  00 00 00 00 00 00 07 07  07 07 07 07 07 07 07 07  |................|",
         "0001000a  07 07 07 07 07 07 07 07  07 07 07 07 07 07 07 07  |................|",
         "*",
-        "0001002a  07 07 07 07 07 07 07 07  07 07 07 07              |............|",
+        "0001003a  07 07 07 07 07 07 07 07  07 07 07 07              |............|",
     ]
     assert "Input/output error" in output(shell, "hexdump 2M", capsys, fails=True)
 

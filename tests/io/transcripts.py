@@ -192,6 +192,9 @@ driver=qcow2,file.driver=blkdebug,file.image.filename=qcow2.img,file.inject-erro
 driver=raw,file.driver=blkdebug,file.image.filename=raw.img,file.inject-error.0.event=none,file.inject-error.0.iotype=read
 driver=qcow2,file.driver=blkverify,file.test.filename=qcow2.img,file.raw.filename=qcow2.img
 driver=blkdebug,image.filename=raw.img
+driver=raw,file.driver=blkdebug,file.x-image=raw.img,file.inject-error.0.event=pwritev
+driver=vdi,file.driver=blkdebug,file.image.filename=vdi.img,file.inject-error.0.event=pwritev,file.inject-error.0.errno=28
+driver=vmdk,file.driver=blkdebug,file.image.filename=vmdk.img,file.inject-error.0.event=pwritev,file.inject-error.0.errno=28
 driver=qcow2,file.filename=qcow2.img,read-only=on
 driver=null-co,size=1M,read-zeroes=on
 json:{"driver":"qcow2","file":{"driver":"file","filename":"qcow2.img"}}
