@@ -7,8 +7,6 @@ lies, or that all its bits are 0, or 1. In memory a bitmap has the same parts, a
 
 from __future__ import annotations
 
-import re
-
 from imgtools.align import div_up, round_up
 from imgtools.errors import BadOption, CorruptImage
 from imgtools.formats.qcow2.mapping import OFFSET_MASK, to_native
@@ -163,6 +161,8 @@ class Bitmap:
 
     def _runs(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """(first bit, bit after the last) of the runs of set bits, part by part."""
+        import re
+
         per_part = 8 * self.part_size
         for index in sorted(self.parts):
             base, part = index * per_part, self.parts[index]

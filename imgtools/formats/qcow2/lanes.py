@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from array import array
-from functools import lru_cache
 
 from imgtools.formats.qcow2.mapping import LITTLE
 
@@ -47,15 +46,9 @@ def equal_to(counts: array[int], value: int) -> bytes:
     lanes = [raw[position::width] for position in range(width)]
     if any(lane.count(0) != len(lane) for position, lane in enumerate(lanes) if position != low):
         return bytes(count == value for count in counts)
-    return lanes[low].translate(_is_value(value))
+    return lanes[low].translate(bytes(value) + b"\1" + bytes(255 - value))
 
 
-@lru_cache(maxsize=4)
-def _is_value(value: int) -> bytes:
-    return bytes(byte == value for byte in range(256))
-
-
-@lru_cache(maxsize=4)
 def _guard(count: int, width: int) -> int:
     """An integer of `count` lanes with the top bit of each set."""
     lane = (1 << (8 * width - 1)).to_bytes(width, sys.byteorder)
