@@ -48,11 +48,15 @@ class Writer(MetadataWriter):
                     if cluster in self.metadata.names:
                         self.refuse_overlap(cluster, 1)
                     host, within = cluster << self.bits, offset & (self.size - 1)
-                    if host >= self.storage.size:  # what was never written reads as zeroes
-                        self.storage.write(host + within, data)
-                    else:
-                        tail = self.size - within - len(data)
-                        self._fill(offset, host + within, memoryview(data).cast("B"), within, tail)
+                    try:
+                        if host >= self.storage.size:  # what was never written reads as zeroes
+                            self.storage.write(host + within, data)
+                        else:
+                            tail = self.size - within - len(data)
+                            self._fill(offset, host + within, memoryview(data).cast("B"), within, tail)
+                    except ImageError:
+                        self.place.give_back(host)
+                        raise
                     table[position] = host | COPIED
                     self.mapping.dirty.add(index)
                     return
