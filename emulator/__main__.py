@@ -31,10 +31,10 @@ def run_program(program: Path, memory: int, command_line: str) -> int:
     from emulator.native.errors import NativeError
 
     try:
-        machine = BareMachine(_show, memory << 20)
-        load(machine, program, command_line)
-        threading.Thread(target=_pass_input, args=(machine,), name="input", daemon=True).start()
-        return machine.run()
+        with BareMachine(_show, memory << 20) as machine:
+            load(machine, program, command_line)
+            threading.Thread(target=_pass_input, args=(machine,), name="input", daemon=True).start()
+            return machine.run()
     except (ProgramError, NativeError) as error:
         print(f"python -m emulator: {error}", file=sys.stderr)
         return USAGE_ERROR

@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from emulator.hw.debug_console import DebugConsole
 from emulator.hw.debug_exit import DebugExit
-from emulator.hw.device import Bus, Device
+from emulator.hw.device import Bus
 from emulator.hw.pic import InterruptControllers
 from emulator.hw.pit import IntervalTimer
 from emulator.hw.uart import SerialPort
@@ -32,19 +32,23 @@ from emulator.tcg.processor import Processor
 
 from .alarm import Alarm
 from .errors import GuestError
+from .firmware import Firmware
 from .report import describe, exception_name
 
 MEMORY = 128 << 20
 
 
 class BareMachine(Platform):
-    """A machine with `memory` bytes of RAM. `output` gets what the program writes to its consoles."""
+    """A machine with `memory` bytes of RAM. `output` gets what the program writes to its consoles.
+
+    A context manager: at its end it releases what the program came from.
+    """
 
     def __init__(self, output: Callable[[bytes], None], memory: int = MEMORY, *, native: bool = True) -> None:
         self.space = AddressSpace()
         self.ram = self.space.add_ram(0, memory)
         self.output = output
-        self.firmware: Device | None = None
+        self.firmware: Firmware | None = None
         self.exit_status: int | None = None
         self._started = time.perf_counter_ns()
         self._alarm = Alarm(self.now, self._wake)
@@ -57,6 +61,17 @@ class BareMachine(Platform):
             self.bus.add(device)
         self._input = bytearray()
         self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Release the disk that the program came from."""
+        if self.firmware is not None:
+            self.firmware.close()
+
+    def __enter__(self) -> BareMachine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # -- what the processor asks for ------------------------------------------------------------------------
 

@@ -84,6 +84,9 @@ class Firmware(Device):
         cpu.registers[RDX] = HARD_DISK
         self.machine.processor.rflags = 0x202
 
+    def close(self) -> None:
+        self.disk.close()
+
     def write(self, port: int, value: int) -> None:
         self.services[self.vectors[port - FIRST_PORT]]()
 

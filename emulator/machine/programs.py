@@ -164,6 +164,7 @@ def load_boot_sector(machine: BareMachine, path: Path) -> None:
         raise ProgramError(str(error)) from error
     sector = disk.read(0, SECTOR) if disk.size >= SECTOR else b""
     if sector[-2:] != SIGNATURE:
+        disk.close()
         what = "no ELF file, and no disk whose first sector ends in 55 AA"
         raise ProgramError(f"{path}: this is no program: {what}")
     reset(machine.processor.core.cpu)

@@ -142,13 +142,13 @@ def load_return_stack(core: Ptr[Core], stack: Ptr[Stack], code: Ptr[Descriptor],
 
 
 @function
-def interrupt_return(core: Ptr[Core], size: u32) -> bool:
-    """IRET."""
+def interrupt_return(core: Ptr[Core], size: u32, next_rip: u64) -> bool:
+    """IRET. A task that returns goes on at `next_rip` when it is resumed."""
     virtual = core.cpu.rflags & VM != 0
     if core.code_kind & PROTECTED and core.cpu.rflags & NT:
         if in_long_mode(core):
             return fault(core, GP, 0)
-        return return_from_task(core)
+        return return_from_task(core, next_rip)
     if virtual and not virtual_return_allowed(core, size):
         return False
     frame = Array[u64, 3]()  # RIP, CS, RFLAGS
@@ -181,12 +181,12 @@ def interrupt_return(core: Ptr[Core], size: u32) -> bool:
 
 
 @function
-def return_from_task(core: Ptr[Core]) -> bool:
+def return_from_task(core: Ptr[Core], next_rip: u64) -> bool:
     """To the task whose TSS the current one links to."""
     link = Array[u64, 1]()
     if not read_system(core, core.cpu.tr.base, 2, addressof(link[0])):
         return False
-    return switch_task(core, u32(link[0]), BY_RETURN, 0, core.cpu.rip)
+    return switch_task(core, u32(link[0]), BY_RETURN, 0, next_rip)
 
 
 @function

@@ -144,7 +144,7 @@ def check_bound(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
 
 @function
 def return_from_interrupt(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
-    return interrupt_return(core, size)
+    return interrupt_return(core, size, following(op))
 
 
 # -- RFLAGS -------------------------------------------------------------------------------------------------

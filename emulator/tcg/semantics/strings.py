@@ -90,7 +90,7 @@ def room(core: Ptr[Core], op: Ptr[Op], register: u32, address: u64) -> u64:
 @function(inline="never")
 def move_many(core: Ptr[Core], op: Ptr[Op], size: u64) -> bool:
     """Elements of MOVS as far as they can be copied at once; false if that is none."""
-    if op.flags & CHECKED or core.cpu.rflags & DF:
+    if op.flags & CHECKED or core.cpu.rflags & DF or core.exit_flag:
         return False
     source = (core.cpu.registers[RSI] & op.mask) + get_u64(core, op.segment_base)
     target = core.cpu.registers[RDI] & op.mask
@@ -166,7 +166,7 @@ def _stores(bits: int) -> Function:
     @function(symbol=f"emulator.tcg.stos{bits}.many", inline="never")
     def store_many(core: Ptr[Core], op: Ptr[Op]) -> bool:
         """Elements of STOS as far as a page reaches; false if that is none."""
-        if op.flags & CHECKED or core.cpu.rflags & DF:
+        if op.flags & CHECKED or core.cpu.rflags & DF or core.exit_flag:
             return False
         target = core.cpu.registers[RDI] & op.mask
         elements = min(room(core, op, RDI, target) // size, count_of(core, op))
