@@ -14,7 +14,7 @@ from imgtools.align import round_up
 from imgtools.block.extent import COMPRESSED, DATA, HOLE, ZERO, Extent, placed
 from imgtools.block.format import Bitmaps, Checkable, Compressing, Resizable, Snapshots
 from imgtools.block.node import Layer, fill_zero
-from imgtools.errors import ImageError, UnsupportedFeature
+from imgtools.errors import BadOption, ImageError, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.events import EventfulData
 from imgtools.formats.qcow2.mapping import COPIED, NOWHERE, OFFSET_MASK, Mapping
@@ -329,6 +329,8 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots, Bitmaps):
     def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
         from imgtools.formats.qcow2.check import check
 
+        if self.loaded_snapshot is not None:
+            raise BadOption("a node that shows a snapshot cannot be checked: open the image", path=self.filename)
         return check(self, report, repair)
 
     def forget_decompressed(self) -> None:

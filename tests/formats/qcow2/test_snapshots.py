@@ -43,6 +43,7 @@ SUBJECTS = {
     "4k-v2": subject_of("qcow2", size=MIB, unit=4096, cluster_size=4096, compat="v2"),
     "4k-4bit": subject_of("qcow2", size=MIB, unit=4096, cluster_size=4096, refcount_bits=4),
     "4k-64bit": subject_of("qcow2", size=MIB, unit=4096, cluster_size=4096, refcount_bits=64),
+    "extended": subject_of("qcow2", size=2 * MIB, unit=2048, cluster_size=65536, extended_l2=True),
 }
 EACH = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
 
@@ -258,3 +259,48 @@ def test_lanes_are_what_counting_one_by_one_gives(width: int) -> None:
             elif max(counts) < 64 and max(small) < 64:
                 assert min(expected) < 0 or max(expected) > codec.maximum
         assert list(lanes.equal_to(counts, 1)) == [count == 1 for count in counts]
+
+
+@pytest.mark.parametrize("options", ["cluster_size=4096", "cluster_size=65536,compat=0.10", "extended_l2=on"])
+def test_both_take_turns(options: str, tmp_path: Path, qemu_img: Runner, qemu_io: Runner) -> None:
+    """Writes and snapshots by either tool on one image; both find it sound, and all snapshots as they were."""
+    path, size = tmp_path / "disk.qcow2", 2 * MIB
+    qemu_img("create", "-q", "-f", "qcow2", "-o", options, path, size)
+    chance = random.Random(options)
+    disk, kept = bytearray(size), dict[str, bytes]()
+    for number in range(24):
+        ours, action = chance.random() < 0.5, chance.choice(["write", "write", "create", "apply", "delete"])
+        offset, length = chance.randrange(size // 512 - 400) * 512, chance.choice([512, 70_144, 200_704])
+        name = f"s{number}" if action == "create" else chance.choice([*kept, ""])
+        if action == "write":
+            disk[offset : offset + length] = bytes([number + 1]) * length
+        elif not name:
+            continue
+        if not ours and action == "write":
+            qemu_io(path, f"write -P {number + 1} {offset} {length}", format="qcow2")
+        elif not ours:
+            qemu_img("snapshot", f"-{action[0]}", name, path)
+        else:
+            with imgtools.open(str(path), writable=True) as node:
+                assert isinstance(node, Qcow2Node)
+                if action == "write":
+                    node.write(offset, disk[offset : offset + length])
+                else:
+                    getattr(node, f"{action}_snapshot")(name)
+        if action == "create":
+            kept[name] = bytes(disk)
+        elif action == "apply":
+            disk[:] = kept[name]
+        elif action == "delete":
+            del kept[name]
+    qemu_img("check", path)
+    for name, content in [("", bytes(disk)), *kept.items()]:
+        raw = tmp_path / "raw"
+        qemu_img("convert", *(["-l", name] if name else []), "-O", "raw", path, raw)
+        compare(raw.read_bytes(), content)
+        with imgtools.open(str(path)) as node:
+            assert isinstance(node, Qcow2Node)
+            check_is_clean(node)
+            if name:
+                node.load_snapshot(name)
+            compare(node.read(0, size), content)
