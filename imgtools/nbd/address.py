@@ -49,7 +49,7 @@ class Address:
         """The URI of the export, or of another one of that server."""
         scheme, name = "nbds" if tls else "nbd", quote(self.export if export is None else export, safe="/")
         if self.path is not None:
-            return f"{scheme}+unix:///{name}?socket={quote(self.path, safe='/')}"
+            return f"{scheme}+unix://{name and '/' + name}?socket={quote(self.path, safe='/')}"
         host = f"[{self.host}]" if self.host and ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}" + (f"/{name}" if name else "")
 

@@ -99,10 +99,10 @@ class Session:
                 return
             except ConnectionLost as error:
                 lost = error
-            except InputOutput as error:  # nobody listens at the moment
+            except ImageError as error:
                 if connection is not None:
                     raise
-                lost = ConnectionLost(error.message, path=error.path)
+                lost = ConnectionLost(error.message, path=error.path)  # nobody listens at the moment
             finally:
                 if connection is not None:
                     self._give_back(connection)
@@ -133,7 +133,7 @@ class Session:
                 is_only_one = not self._opened
                 if not is_only_one:
                     self._limit = self._opened
-            if is_only_one or not isinstance(error, InputOutput):
+            if is_only_one or not isinstance(error, ImageError):
                 raise
         return self._take()
 
