@@ -181,10 +181,8 @@ class Handshake:
     def _agrees(self, option: int) -> bool:
         try:
             self._expect_ack(option)
-        except Refusal as error:
-            if error.type == protocol.REP_ERR_TLS_REQD:
-                raise
-            return False
+        except Refusal:
+            return False  # if the reason is that TLS is missing, the choice of an export will tell
         return True
 
     def _contexts(self, option: int, export: str, queries: Sequence[str]) -> dict[int, str]:
@@ -243,7 +241,7 @@ class Handshake:
             protocol.REP_ERR_POLICY: f"Denied by server for {what}",
             protocol.REP_ERR_INVALID: f"Invalid parameters for {what}",
             protocol.REP_ERR_PLATFORM: f"Server lacks support for {what}",
-            protocol.REP_ERR_TLS_REQD: f"Server requires TLS for {what}",
+            protocol.REP_ERR_TLS_REQD: f"TLS negotiation required before {what}",
             protocol.REP_ERR_UNKNOWN: "Requested export not available",
             protocol.REP_ERR_SHUTDOWN: f"Server shutting down before {what}",
             protocol.REP_ERR_BLOCK_SIZE_REQD: f"Server requires INFO_BLOCK_SIZE for {what}",

@@ -191,7 +191,7 @@ def open_channel(
     try:
         handshake = Handshake(channel, patience)
         if tls is not None:
-            handshake.start_tls(tls, tls_hostname or address.host)
+            handshake.start_tls(tls, tls_hostname or address.host or "localhost")
     except BaseException:
         channel.close()
         raise
