@@ -43,7 +43,9 @@ class RawNode(Node, Resizable):
         self.storage.readinto(self.window_start + offset, buffer)
 
     def readinto_cached(self, offset: int, buffer: memoryview) -> bool:
-        self.check_range(offset, len(buffer))
+        if self.is_window:
+            self.check_range(offset, len(buffer))
+        # Without a window, what lies outside is not in the file either: the answer is False, and `readinto` complains.
         return self.storage.readinto_cached(self.window_start + offset, buffer)
 
     def write(self, offset: int, data: Buffer) -> None:
