@@ -12,6 +12,7 @@ from imgtools.io.numbers import number, whole_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from imgtools.block.filters.blkdebug import BlkDebug
@@ -20,67 +21,49 @@ if TYPE_CHECKING:
 LARGEST_SIGNAL = 65
 STEP = 0.001
 """Seconds between two looks at whether a request has stopped."""
-NOT_SUPPORTED = "Operation not supported"
 
 
 def break_(shell: Shell, arguments: Any) -> None:
     event, tag = arguments.operands
-    with _FailsAs("Could not set breakpoint"):
-        debug = _debug(shell)
+
+    def set_breakpoint(debug: BlkDebug) -> None:
         debug.report = lambda message: shell.say(f"{message}\n")
         debug.break_at(event, tag)
+
+    _tried(shell, "Could not set breakpoint", set_breakpoint)
     shell.opened.tags.add(tag)
 
 
 def remove_break(shell: Shell, arguments: Any) -> None:
     (tag,) = arguments.operands
-    with _FailsAs(f"Could not remove breakpoint {tag}"):
-        _debug(shell).remove_break(tag)
-    shell.reap()
+    _tried(shell, f"Could not remove breakpoint {tag}", lambda debug: debug.remove_break(tag))
 
 
 def resume(shell: Shell, arguments: Any) -> None:
     (tag,) = arguments.operands
-    with _FailsAs("Could not resume request"):
-        _debug(shell).resume(tag)
-    shell.reap()
+    _tried(shell, "Could not resume request", lambda debug: debug.resume(tag))
 
 
 def wait_break(shell: Shell, arguments: Any) -> None:
     (tag,) = arguments.operands
+
+    def wait(debug: BlkDebug) -> None:
+        while not debug.is_suspended(tag):
+            time.sleep(STEP)
+
+    _tried(shell, f"Could not wait for {tag}", wait)
+
+
+def _tried(shell: Shell, failure: str, action: Callable[[BlkDebug], None]) -> None:
+    """Do something with the node that stops requests; raises Failed where there is none or it cannot."""
     debug = shell.opened.breakpoints
     if debug is None:
-        raise Failed(f"Could not wait for {tag}: {NOT_SUPPORTED}")
-    while not debug.is_suspended(tag):
-        time.sleep(STEP)
+        raise Failed(f"{failure}: Operation not supported")
+    try:
+        action(debug)
+    except (NotFound, BadOption) as error:
+        raise Failed(f"{failure}: No such file or directory") from error
     shell.reap()
-
-
-class _NotSupported(Exception):
-    """Nothing in the tree stops requests."""
-
-
-def _debug(shell: Shell) -> BlkDebug:
-    node = shell.opened.breakpoints
-    if node is None:
-        raise _NotSupported
-    return node
-
-
-class _FailsAs:
-    """Within it an error becomes `Failed`, told as qemu-io tells it."""
-
-    def __init__(self, words: str) -> None:
-        self.words = words
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, _NotSupported):
-            raise Failed(f"{self.words}: {NOT_SUPPORTED}") from None
-        if isinstance(error, (NotFound, BadOption)):
-            raise Failed(f"{self.words}: No such file or directory") from error
 
 
 def sleep(shell: Shell, arguments: Any) -> None:

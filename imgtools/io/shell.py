@@ -53,7 +53,7 @@ class Shell:
         self.names: dict[str, Any] = {}
         """What `python` has defined."""
         self._background: Background | None = None
-        self._parsed: dict[str, ShellCommand | None] = {}
+        self._commands: dict[str, ShellCommand | None] = {}
 
     # Lines.
 
@@ -103,19 +103,20 @@ class Shell:
             for text in error.lines:
                 console.complain(text)
         except ImageError as error:
-            console.complain(error.message)
-            self.explain(error, hint_only=True)
+            self._complain(error)
         except MemoryError:
             self.say(f"{words[0]} failed: Cannot allocate memory\n")
+        except BrokenPipeError:
+            raise  # nobody listens any more
         except OSError as error:
             console.complain(f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror or error}")
         return False
 
     def command(self, name: str) -> ShellCommand | None:
         """The command of that name or alias, as far as this session has it."""
-        if name not in self._parsed:
-            self._parsed[name] = find_command(name, self.own)
-        return self._parsed[name]
+        if name not in self._commands:
+            self._commands[name] = find_command(name, self.own)
+        return self._commands[name]
 
     def _check(self, command: ShellCommand, words: list[str]) -> None:
         if command.needs_image and self.image is None:
@@ -150,10 +151,13 @@ class Shell:
         """Write to standard output."""
         sys.stdout.write(text)
 
-    def explain(self, error: ImageError, *, hint_only: bool = False) -> None:
+    def explain(self, error: ImageError) -> None:
         """Under our own name, tell on standard error what qemu-io's few words leave out."""
-        if self.own and not hint_only:
-            console.complain(error.message)
+        if self.own:
+            self._complain(error)
+
+    def _complain(self, error: ImageError) -> None:
+        console.complain(error.message)
         if self.own and error.hint:
             console.note(error.hint)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from imgtools.cli.program import main
+from imgtools.cli.program import BROKEN_PIPE, main
 from tests.conftest import require_tool, run
 from tests.io import transcripts
 
@@ -135,6 +135,14 @@ def test_the_end_by_a_signal(end: str, images: Path, tmp_path: Path) -> None:
         outcomes.append((done.returncode, done.stderr))
     assert outcomes[0] == outcomes[1]
     same_disk(tmp_path / "theirs/qcow2.img", tmp_path / "ours/qcow2.img", "qcow2")
+
+
+def test_the_end_when_nobody_listens(images: Path, tmp_path: Path) -> None:
+    (tmp_path / "lines").write_text("length\n" * 100_000)
+    command = f'{sys.executable} -c "$PROGRAM" qcow2.img < {tmp_path}/lines | head -n 1; exit ${{PIPESTATUS[0]}}'
+    environment = {**ENVIRONMENT, "PROGRAM": PROGRAM}
+    done = subprocess.run(["bash", "-c", command], cwd=images, capture_output=True, timeout=60, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (BROKEN_PIPE, b"qemu-io> 1 MiB\n", b"")
 
 
 PROGRAM = "import sys; from imgtools.cli.program import main; sys.argv[0] = 'qemu-io'; sys.exit(main())"
