@@ -12,6 +12,7 @@ from imgtools.nbd import protocol
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
     from imgtools.block.node import Node
 
@@ -43,6 +44,25 @@ class Depth(Context):
             (extent.length, 0 if extent.kind == HOLE else extent.depth + 1)
             for extent in self.node.extents(offset, length)
         )
+
+
+class DirtyBitmap(Context):
+    """qemu:dirty-bitmap:NAME: what a persistent bitmap has marked. `base` is where on its disk the export begins."""
+
+    def __init__(self, node: Node, bitmap: Any, base: int) -> None:
+        super().__init__(protocol.DIRTY_BITMAP + bitmap.name, node)
+        self.bitmap = bitmap
+        self.base = base
+
+    def status(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        position, end = self.base + offset, self.base + offset + length
+        for start, size in self.bitmap.dirty_ranges(position, length):
+            if start > position:
+                yield start - position, 0
+            yield size, protocol.STATE_DIRTY
+            position = start + size
+        if position < end:
+            yield end - position, 0
 
 
 def _allocation_of(kind: str) -> int:

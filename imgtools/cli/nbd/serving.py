@@ -9,6 +9,7 @@ from imgtools.block.filters.overlay import Overlay
 from imgtools.block.filters.window import Window
 from imgtools.block.graph import Context, open_tree
 from imgtools.cli import console
+from imgtools.cli.arguments import Complaint
 from imgtools.cli.background import in_background
 from imgtools.cli.opening import gate_of
 from imgtools.cli.snapshots import load_snapshot
@@ -18,7 +19,9 @@ from imgtools.nbd.connections import HANDSHAKE_LIMIT
 from imgtools.nbd.export import Export
 from imgtools.nbd.listen import activated
 from imgtools.nbd.server import Server
-from imgtools.nbd.status import Depth
+from imgtools.nbd.status import Context as StatusContext
+from imgtools.nbd.status import Depth, DirtyBitmap
+from imgtools.operations.bitmap import bitmaps_of, keeps_bitmaps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,9 +151,19 @@ def run_beside(server: Server, command: str, listener: Listener, uri: str) -> in
     return status if status >= 0 else SIGNALLED - status
 
 
+def find_bitmap(disk: Node, name: str) -> Any:
+    """A persistent bitmap of the disk, if it is one that can be told of."""
+    found = [bitmap for bitmap in bitmaps_of(disk) if bitmap.name == name] if keeps_bitmaps(disk) else []
+    if not found:
+        raise Complaint(f"Bitmap '{name}' is not found")
+    found[0].refuse_inconsistent()
+    return found[0]
+
+
 def export_of(plan: Plan, disk: Node) -> Export:
     """The disk under its name, with what else is told of it."""
-    contexts = [Depth(protocol.ALLOCATION_DEPTH, disk)] if plan.depth else []
+    contexts: list[StatusContext] = [Depth(protocol.ALLOCATION_DEPTH, disk)] if plan.depth else []
+    contexts += [DirtyBitmap(disk, find_bitmap(disk, name), plan.offset) for name in plan.bitmaps]
     return Export(
         disk,
         plan.name,

@@ -171,7 +171,9 @@ class Bitmap:
             if part == self._ones:
                 yield max(first, base), min(last, base + per_part)
                 continue
-            text = format(int.from_bytes(part, "little"), f"0{per_part}b")[::-1]
+            low, high = max(first - base, 0) >> 3, (min(last - base, per_part) + 7) >> 3
+            text = format(int.from_bytes(part[low:high], "little"), f"0{8 * (high - low)}b")[::-1]
+            base += 8 * low
             for run in re.finditer("1+", text):
                 start, stop = max(first, base + run.start()), min(last, base + run.end())
                 if start < stop:
