@@ -29,7 +29,7 @@ def build(name: str, target: Path, bits: int = 32, options: str = "") -> Path:
     """A multiboot program from an assembly or C file; one of 64-bit code is put into a 32-bit ELF file."""
     sources = [GUESTS / name]
     if name.endswith(".c"):
-        sources.append(GUESTS / f"start{bits}.S")
+        sources.insert(0, GUESTS / f"start{bits}.S")
     command = f"{require_tool('gcc')} -m{bits} {LINK} {AT_1_MIB} -I{GUESTS} {options} -o {target}"
     _run(*command.split(), *map(str, sources))
     if bits == 64:
@@ -45,6 +45,16 @@ def build_boot_sector(name: str, target: Path) -> Path:
     with target.open("r+b") as file:
         file.truncate(SECTORS * 512)
     return target
+
+
+def run_natively(sources: list[Path], target: Path, bits: int, options: str) -> str:
+    """What the same code prints as a process of this host."""
+    command = f"{require_tool('gcc')} -m{bits} {LINK} -I{GUESTS} {options} -o {target}"
+    _run(*command.split(), *map(str, sources))
+    done = subprocess.run([str(target)], capture_output=True, timeout=60)
+    if done.returncode < 0:
+        cannot_run(f"the host does not run programs of {bits} bits")
+    return done.stdout.decode("latin-1")
 
 
 def run_here(program: Path, command_line: str = "", *, memory: int = 128 << 20) -> Outcome:
