@@ -14,9 +14,8 @@ from array import array
 from errno import EINVAL
 
 from imgtools.align import div_up
-from imgtools.errors import CorruptImage, ImageError, OutOfBounds
+from imgtools.errors import CorruptImage, OutOfBounds
 from imgtools.formats.qcow2.header import MAX_REFCOUNT_TABLE_BYTES
-from imgtools.formats.qcow2.lanes import add as add_lanes
 from imgtools.formats.qcow2.lanes import equal_to
 from imgtools.formats.qcow2.mapping import LITTLE, to_disk, to_native
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from imgtools.block.node import Storage
     from imgtools.formats.qcow2.header import Header
-    from imgtools.formats.qcow2.references import References
 
 CACHE_BYTES = 16 << 20
 TYPECODES = {8: "B", 16: "H", 32: "I", 64: "Q"}
@@ -160,11 +158,11 @@ class Refcounts:
         while count:
             index, position = divmod(first, self.per_block)
             number = min(count, self.per_block - position)
-            counts = self._block_for_change(index)
+            counts = self.block_for_change(index)
             piece = counts[position : position + number]
             low, high = min(piece), max(piece)
             if low + delta < 0 or high + delta > self.codec.maximum:
-                self._refuse_range(first)
+                self.refuse_range(first)
             if low == high:
                 piece = array(piece.typecode, [low + delta]) * number
             else:
@@ -176,38 +174,8 @@ class Refcounts:
             first += number
             count -= number
 
-    def shift(self, references: References, sign: int) -> None:
-        """Add all of `references` to the counts, or take them away where `sign` is -1; all of them or, where one
-        count would leave its range, none: then CorruptImage is raised."""
-        nothing = bytes(self.per_block)
-        done = []
-        try:
-            for index in range(div_up(references.clusters, self.per_block)):
-                small = references.small(index * self.per_block, self.per_block)
-                if small != nothing:
-                    self._shift_block(index, references, small, sign)
-                    done.append(index)
-        except ImageError:
-            for index in done:
-                small = references.small(index * self.per_block, self.per_block)
-                self._shift_block(index, references, small, -sign)
-            raise
-
-    def _shift_block(self, index: int, references: References, small: bytearray, sign: int) -> None:
-        counts, first = self._block_for_change(index), index * self.per_block
-        changed = None if 255 in small else add_lanes(counts, small, sign, self.codec.maximum)
-        if changed is None:
-            exact = references.exact(first, self.per_block)
-            values = [count + sign * change for count, change in zip(counts, exact, strict=True)]
-            if min(values) < 0 or max(values) > self.codec.maximum:
-                self._refuse_range(first + next(i for i, v in enumerate(values) if not 0 <= v <= self.codec.maximum))
-            changed = array(counts.typecode, values)
-        self.blocks[index] = changed
-        self.dirty.add(index)
-        if sign < 0:
-            self.free_index = min(self.free_index, first)
-
-    def _refuse_range(self, cluster: int) -> NoReturn:
+    def refuse_range(self, cluster: int) -> NoReturn:
+        """Raise: a count would become too large, or negative."""
         raise CorruptImage(
             f"reference count of cluster {cluster} would leave its range 0..{self.codec.maximum}",
             path=self.storage.filename,
@@ -216,7 +184,8 @@ class Refcounts:
             errno=EINVAL,
         )
 
-    def _block_for_change(self, index: int) -> array[int]:
+    def block_for_change(self, index: int) -> array[int]:
+        """The counts of a block, made where there is none; whoever changes them adds it to `dirty`."""
         counts = self.block(index)
         if counts is None:
             self._add_block(index)

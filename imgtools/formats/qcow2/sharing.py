@@ -20,7 +20,8 @@ import re
 from array import array
 
 from imgtools.block.extent import DATA
-from imgtools.errors import CorruptImage
+from imgtools.errors import CorruptImage, ImageError
+from imgtools.formats.qcow2 import lanes
 from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, to_native
 from imgtools.formats.qcow2.references import ENTRIES_WITHOUT_NUMPY, References, TableCounter
 
@@ -28,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from imgtools.formats.qcow2.refcount import Refcounts
     from imgtools.formats.qcow2.write import Writer
 
 ENTRY = 8
@@ -60,6 +62,42 @@ def references_of(writer: Writer, l1: Iterable[int]) -> References:
         references.add(offset >> mapping.cluster_bits, 1)
         counter.count(index, mapping.read(offset), None)
     return references
+
+
+def shift(refcounts: Refcounts, references: References, sign: int) -> None:
+    """Add all of `references` to the counts, or take them away where `sign` is -1.
+
+    Where one count would leave its range, none is changed and CorruptImage raised.
+    """
+    per_block = refcounts.per_block
+    nothing = bytes(per_block)
+    done = []
+    try:
+        for index in range(-(-references.clusters // per_block)):
+            if references.small(index * per_block, per_block) != nothing:
+                _shift_block(refcounts, index, references, sign)
+                done.append(index)
+    except ImageError:
+        for index in done:
+            _shift_block(refcounts, index, references, -sign)
+        raise
+
+
+def _shift_block(refcounts: Refcounts, index: int, references: References, sign: int) -> None:
+    counts, first, maximum = refcounts.block_for_change(index), index * refcounts.per_block, refcounts.codec.maximum
+    small = references.small(first, refcounts.per_block)
+    changed = None if 255 in small else lanes.add(counts, small, sign, maximum)
+    if changed is None:
+        exact = references.exact(first, refcounts.per_block)
+        values = [count + sign * change for count, change in zip(counts, exact, strict=True)]
+        wrong = next((position for position, value in enumerate(values) if not 0 <= value <= maximum), None)
+        if wrong is not None:
+            refcounts.refuse_range(first + wrong)
+        changed = array(counts.typecode, values)
+    refcounts.blocks[index] = changed
+    refcounts.dirty.add(index)
+    if sign < 0:
+        refcounts.free_index = min(refcounts.free_index, first)
 
 
 def freed_runs(writer: Writer, references: References) -> Iterable[tuple[int, int]]:

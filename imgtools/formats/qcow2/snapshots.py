@@ -20,7 +20,7 @@ from imgtools.errors import BadOption, CorruptImage, ImageError, NotFound, OutOf
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.mapping import COPIED, OFFSET_MASK, to_disk, to_native
 from imgtools.formats.qcow2.records import HEADER_V2, SNAPSHOT_EXTRA
-from imgtools.formats.qcow2.sharing import CopiedFlags, clear_copied, freed_runs, references_of
+from imgtools.formats.qcow2.sharing import CopiedFlags, clear_copied, freed_runs, references_of, shift
 from imgtools.formats.qcow2.snapshot import MAX_NAME, MAX_TABLE_BYTES, Snapshot
 
 TYPE_CHECKING = False
@@ -80,14 +80,14 @@ def create(node: Qcow2Node, name: str, *, vm_state_size: int, vm_clock: int, ico
         table = _build_table(node, [*snapshots, snapshot])
         writer.write_back()
         l1, references = node.mapping.l1, references_of(writer, node.mapping.l1)
-        writer.refcounts.shift(references, 1)
+        shift(writer.refcounts, references, 1)
         clusters = div_up(len(l1) * 8, writer.size)
         try:
             # An empty disk has an L1 table without entries; its snapshot's has no place.
             snapshot.l1_table_offset = writer.refcounts.allocate(clusters) << writer.bits if clusters else 0
             table_offset = writer.refcounts.allocate(div_up(len(table), writer.size)) << writer.bits
         except ImageError:
-            writer.refcounts.shift(references, -1)
+            shift(writer.refcounts, references, -1)
             raise
         table = _build_table(node, [*snapshots, snapshot])
         writer.refcounts.write_back()
@@ -140,11 +140,11 @@ def apply(node: Qcow2Node, wanted: str | Snapshot) -> None:
         lost = references_of(writer, dropped)
         in_place = len(new) == len(old) and len(new) * 8 <= SECTOR and size == node.size
         clusters = 0 if in_place else div_up(len(new) * 8, writer.size)
-        writer.refcounts.shift(gained, 1)
+        shift(writer.refcounts, gained, 1)
         try:
             offset = header.l1_table_offset if in_place else writer.refcounts.allocate(clusters) << writer.bits
         except ImageError:
-            writer.refcounts.shift(gained, -1)
+            shift(writer.refcounts, gained, -1)
             raise
         writer.refcounts.write_back()
         writer.storage.flush()
@@ -249,7 +249,7 @@ def _let_go(node: Qcow2Node, lost: References) -> None:
     writer = node.writer
     writer.storage.flush()
     if lost.highest:
-        writer.refcounts.shift(lost, -1)
+        shift(writer.refcounts, lost, -1)
         CopiedFlags(writer).write()
     writer.storage.flush()
     writer.refcounts.write_back()
