@@ -61,6 +61,7 @@ class Bench:
         yield from self.conversions()
         yield from self.compressions()
         yield from self.large_tables()
+        yield from self.snapshots()
         yield from self.requests()
         yield from self.starts()
 
@@ -117,6 +118,23 @@ class Bench:
             many = self.path("many.qcow2")
             images.alternating(Path(many), 2_000_000)
             yield self.same("map: 2 million extents", ["map", "--output=json", many], 0.40, runs=min(self.runs, 3))
+
+    def snapshots(self) -> Iterator[Row]:
+        """Each on an image of its own: as many snapshots as there are runs are made, applied, and deleted."""
+        if not self.wanted("snapshot"):
+            return
+        ours, peers = self.path("ours.qcow2"), self.path("peers.qcow2")
+        for image in (ours, peers):
+            run(["qemu-img", "create", "-f", "qcow2", "-o", "preallocation=metadata", image, str(TIB)])
+        for flag in ("-c", "-a", "-d"):
+            words = ["snapshot", flag, "s"]
+            yield side_by_side(
+                f"snapshot {flag}: 1 TiB preallocated",
+                [[*IMGTOOLS, *words, ours]],
+                [["qemu-img", *words, peers]],
+                0.5,
+                runs=min(self.runs, 3),
+            )
 
     def requests(self) -> Iterator[Row]:
         """4 KiB requests in process: what `bench` itself says, so that starting does not count."""
