@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -99,7 +99,7 @@ class Function:
                 yield value
             elif isinstance(value, Type):
                 yield name, str(value)
-                yield from structs_of(value)
+                yield from reachable_structs(value)
             elif isinstance(value, int | float):
                 yield name, value
 
@@ -116,6 +116,12 @@ def function(python: Any = None, *, inline: Inline = "auto", symbol: str | None 
     if python is None:
         return lambda wrapped: Function(wrapped, inline, symbol)
     return Function(python, inline, symbol)
+
+
+@cache
+def reachable_structs(kind: Type) -> tuple[StructType, ...]:
+    """`structs_of`, remembered: keys ask for the same few types thousands of times."""
+    return tuple(structs_of(kind))
 
 
 def structs_of(kind: Type, seen: set[Type] | None = None) -> Iterator[StructType]:

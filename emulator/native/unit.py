@@ -90,7 +90,7 @@ class Unit:
     def key(self) -> str:
         """The digest that names this unit's object in the cache."""
         parts = [compiler_key(), *machine(), str(self.optimize), ", ".join(f.symbol for f in self.exports)]
-        seen: set[Function] = set()
+        seen: set[Function | StructType] = set()
         roots = [*self.exports, *(self.raw.calls if self.raw else ())]
         texts = {text for function in roots for text in self._describe(function, seen)}
         parts += sorted(texts)
@@ -98,8 +98,8 @@ class Unit:
             parts.append(self.raw.key)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
-    def _describe(self, root: Function, seen: set[Function]) -> Iterator[str]:
-        """The texts of a function and of everything it mentions, and so on."""
+    def _describe(self, root: Function, seen: set[Function | StructType]) -> Iterator[str]:
+        """The texts of a function and of everything it mentions, and so on; each once."""
         waiting = [root]
         while waiting:
             function = waiting.pop()
@@ -112,7 +112,11 @@ class Unit:
                 match item:
                     case Function():
                         waiting.append(item)
-                    case StructType() | Table():
+                    case StructType():
+                        if item not in seen:
+                            seen.add(item)
+                            yield item.describe()
+                    case Table():
                         yield f"{function.symbol} uses {item.describe()}"
                     case (name, value):
                         yield f"{function.symbol} uses {name} = {value!r}"
