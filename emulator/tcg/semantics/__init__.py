@@ -8,7 +8,7 @@ arithmetic.OPERATIONS`); `templates` turns them into handlers by fetching operan
 from . import arithmetic, bits, data, interrupts, multiply, segments, shifts, stack, strings, system
 from .simd import conversions, float_sums, floats, images, lanes, moves, shuffles
 from .x87 import arithmetic as x87_arithmetic
-from .x87 import comparisons, stores
+from .x87 import comparisons, functions, stores
 from .x87 import control as x87_control
 from .x87 import transfer as x87_transfer
 
@@ -34,5 +34,6 @@ MODULES = (
     x87_transfer,
     stores,
     comparisons,
+    functions,
     x87_control,
 )

@@ -22,6 +22,7 @@ from .number import (
     ZERO,
     Context,
     Exact,
+    set_special,
 )
 
 ONE = 1 << 127
@@ -70,11 +71,11 @@ def round_exact(context: Ptr[Context], result: Ptr[Exact]) -> None:
         tiny = False
         if context.wrap and result.exponent < context.smallest:  # FSCALE can go that far
             context.flags |= INEXACT
-            result.kind = ZERO
+            set_special(ZERO, result.sign, result)
             return
     elif tiny and context.flush:
         context.flags |= UNDERFLOW | INEXACT
-        result.kind = ZERO
+        set_special(ZERO, result.sign, result)
         return
     if result.exponent < context.smallest:
         distance = u32(context.smallest - result.exponent)

@@ -6,7 +6,7 @@ from functools import cache
 
 from emulator.native import Unit
 
-from . import arithmetic, integers, number, rounding
+from . import arithmetic, functions, integers, number, rounding
 
 EXPORTED = (
     number.set_extended,
@@ -27,6 +27,14 @@ EXPORTED = (
     integers.to_integer,
     rounding.round_exact,
     rounding.round_to_integer,
+    functions.power_minus_one,
+    functions.logarithm,
+    functions.logarithm_of_sum,
+    functions.arc_tangent,
+    functions.sine_and_cosine,
+    functions.set_constant,
+    functions.wide_multiply,
+    functions.wide_divide,
 )
 
 

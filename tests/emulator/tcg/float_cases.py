@@ -95,3 +95,26 @@ def hardened(case: Case, random: Random) -> Case:
 def as_host(outcome: Outcome) -> Outcome:
     """An outcome in the terms of the host's signals."""
     return Fault(SIGFPE_VECTOR) if isinstance(outcome, Fault) and outcome.vector in FLOAT_VECTORS else outcome
+
+
+TRANSCENDENTAL = ("FSIN", "FCOS", "FSINCOS", "FPTAN", "FPATAN", "F2XM1", "FYL2X", "FYL2XP1")
+ROUNDED_UP = 1 << 9  # C1
+
+
+def in_domain(case: Case) -> bool:
+    """Whether the manual defines the result of F2XM1 and FYL2XP1 for this operand."""
+    name, top = case.instruction.form.mnemonic, case.state.x87[0]
+    exponent = top >> 64 & 0x7FFF
+    if name == "F2XM1":
+        return exponent < 0x3FFF or exponent == 0x7FFF
+    return name != "FYL2XP1" or exponent < 0x3FFD or exponent == 0x7FFF
+
+
+def ulps(a: int, b: int) -> int:
+    """The distance of two 80-bit numbers in units of the last place; large if they are not of one kind."""
+    if a == b:
+        return 0
+    if a >> 79 != b >> 79:
+        return 1 << 80
+    places = [(value >> 64 & 0x7FFF) << 63 | value & (1 << 63) - 1 for value in (a, b)]
+    return abs(places[0] - places[1])

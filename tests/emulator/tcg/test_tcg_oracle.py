@@ -13,6 +13,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from float_cases import TRANSCENDENTAL
 from tcg_cases import Interpreter
 
 from emulator.tcg.forms import covered
@@ -25,7 +26,7 @@ from tests.conftest import cannot_run
 
 SEEDS = int(os.environ.get("TCG_SEEDS", "1"))
 CASES_PER_ROW = 10
-APPROXIMATE = ("RCPPS", "RCPSS", "RSQRTPS", "RSQRTSS")  # as every processor likes, within limits
+APPROXIMATE = ("RCPPS", "RCPSS", "RSQRTPS", "RSQRTSS", *TRANSCENDENTAL)  # test_tcg_float.py has them
 
 
 def cases_of(
