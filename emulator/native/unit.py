@@ -98,6 +98,10 @@ class Unit:
             parts.append(self.raw.key)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
+    def assume_key(self, key: str) -> None:
+        """Take a key as found: for those who know that it is (see `keys`)."""
+        self.__dict__["key"] = key
+
     def _describe(self, root: Function, seen: set[Function | StructType]) -> Iterator[str]:
         """The texts of a function and of everything it mentions, and so on; each once."""
         waiting = [root]

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache, partial
+from pathlib import Path
 
 from emulator.native import Export, Ptr, RawIR, Unit, source_key, u64
+from emulator.native.keys import recall_keys
 from emulator.native.load import Library, load_all
 from emulator.softmmu.mmu import UNIT as SOFTMMU
 
@@ -111,7 +113,9 @@ def names() -> list[str]:
 
 def load() -> tuple[Library, list[int]]:
     """The main unit as a library, and the machine code's addresses by the handlers' numbers. Builds what is missing."""
-    libraries = load_all([unit(name) for name in names()])
+    units = [unit(name) for name in names()]
+    recall_keys(units, Path(__file__).parents[1])
+    libraries = load_all(units)
     addresses = [0] * len(handlers().functions)
     for name, library in zip(names(), libraries, strict=True):
         numbers = members(name)
