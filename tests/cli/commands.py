@@ -832,6 +832,18 @@ measure -O qcow2 inuse.qcow2
 """
 
 ALL = (
-    STANDARD + INFO + CREATE + CHECK + MAP + COMPARE + MEASURE + DD
-    + RESIZE + BENCH + CONVERT + OPTIONS + SNAPSHOT + BITMAP
+    STANDARD
+    + INFO
+    + CREATE
+    + CHECK
+    + MAP
+    + COMPARE
+    + MEASURE
+    + DD
+    + RESIZE
+    + BENCH
+    + CONVERT
+    + OPTIONS
+    + SNAPSHOT
+    + BITMAP
 )
