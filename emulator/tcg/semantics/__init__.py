@@ -6,7 +6,8 @@ arithmetic.OPERATIONS`); `templates` turns them into handlers by fetching operan
 """
 
 from . import arithmetic, bits, data, interrupts, multiply, segments, shifts, stack, strings, system
-from .simd import conversions, float_sums, floats, images, lanes, moves, shuffles
+from .simd import conversions, crypto, float_sums, floats, images, lanes, moves, shuffles
+from .simd import strings as string_comparisons
 from .x87 import arithmetic as x87_arithmetic
 from .x87 import comparisons, functions, stores
 from .x87 import control as x87_control
@@ -30,6 +31,8 @@ MODULES = (
     float_sums,
     conversions,
     images,
+    crypto,
+    string_comparisons,
     x87_arithmetic,
     x87_transfer,
     stores,
