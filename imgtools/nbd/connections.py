@@ -102,7 +102,8 @@ class Connections:
         except ProtocolError as error:
             self._log(f"{peer}: {error}")
         except OSError as error:
-            self._log(f"{peer}: {error.strerror or error}")
+            late = isinstance(error, TimeoutError) and not negotiated
+            self._log(f"{peer}: {'the handshake took too long' if late else error.strerror or error}")
         except Exception as error:  # a bug of ours: the others need not suffer
             self._log(f"{peer}: internal error: {type(error).__name__}: {error}")
         finally:

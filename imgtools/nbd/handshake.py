@@ -259,7 +259,7 @@ class Handshake:
         """Let the next call on the socket take no longer than the client has time."""
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the handshake took too long")
+            raise TimeoutError
         self.socket.settimeout(left)
 
 

@@ -233,6 +233,7 @@ listening.bind(sys.argv[1])
 listening.listen()
 print("listening", flush=True)
 os.dup2(listening.fileno(), 3)
+os.set_inheritable(3, True)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
 os.execv(sys.executable, [sys.executable, "-m", "imgtools", "nbd", "serve", "--once", *sys.argv[2:]])
 """
