@@ -37,6 +37,8 @@ class Format(Driver):
     """A disk-image format. Subclasses fill in the card and the calls."""
 
     create_options: tuple[Option, ...] = ()
+    amend_options: tuple[Option, ...] = ()
+    """What can be changed of an image that is there."""
     supports_compression = False
     structures = ""
     """The module whose STRUCTURES say what lies in an image (see `block.structure`)."""
@@ -100,11 +102,38 @@ class Checkable:
         raise NotImplementedError
 
 
+class Amendable:
+    """Can change what was chosen when the image was made."""
+
+    def amend(self, options: dict[str, Any], progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Change the options that are given, of the format's `amend_options`; all or, where it raises, none.
+
+        `progress` is called with (work done, work in all).
+        """
+        raise NotImplementedError
+
+
 class Resizable:
     """Can change its virtual size."""
 
     def resize(self, size: int, preallocation: str = "off") -> None:
         """Grow or shrink to `size` bytes; new bytes read as zeroes, cut bytes are lost."""
+        raise NotImplementedError
+
+
+class Emptiable:
+    """Can forget what it holds itself, so that its whole disk is read from below."""
+
+    def make_empty(self) -> None:
+        """Give all space of the disk back; snapshots remain."""
+        raise NotImplementedError
+
+
+class Rebasable:
+    """Can name another backing file."""
+
+    def change_backing(self, name: str | None, format: str | None) -> None:
+        """Name a backing file and its format, or none. What the image holds is on disk before its name changes."""
         raise NotImplementedError
 
 

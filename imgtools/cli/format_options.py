@@ -24,16 +24,17 @@ def show_create_options(format: str, filename: str | None) -> int:
         raise Complaint(f"Unknown file format '{format}'") from None
     if filename is None:
         console.say(f"Supported {format} options:")
-        _show(own_options(found))
+        show(own_options(found))
         console.say("\nThe protocol level may support further options.")
         console.say("Specify the target filename to include those options.")
     else:
         console.say("Supported options:")
-        _show(options_for(found))
+        show(options_for(found))
     return 0
 
 
-def _show(options: tuple[Option, ...]) -> None:
+def show(options: tuple[Option, ...]) -> None:
+    """List options by name, with what they take."""
     for option in sorted(options, key=lambda option: option.name):
         default = f" (default: {option.help_default})" if option.help_default else ""
         console.say(f"  {f'{option.name}=<{KINDS[option.kind]}>':<{COLUMN - 2}} - {option.help}{default}")

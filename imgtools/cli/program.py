@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 VERBS = {
+    "amend": "imgtools.cli.amend",
     "bench": "imgtools.cli.bench",
     "bitmap": "imgtools.cli.bitmap",
     "check": "imgtools.cli.check",

@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from imgtools.block.node import Node, Storage
 
 
+AMENDABLE = (
+    "backing_file",
+    "backing_fmt",
+    "compat",
+    "data_file",
+    "data_file_raw",
+    "lazy_refcounts",
+    "refcount_bits",
+    "size",
+)
+"""The create options that can be changed later."""
+
+
 class Qcow2(Format):
     name = "qcow2"
     supports_backing = True
@@ -62,6 +75,15 @@ class Qcow2(Format):
         Option("refcount_bits", "int", "Width of a reference count entry in bits", default=16),
         Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
         Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
+    )
+
+    amend_options = (
+        *(option for option in create_options if option.name in AMENDABLE),
+        Option("encrypt.iter-time", "int", "Time to spend in PBKDF in milliseconds"),
+        Option("encrypt.keyslot", "int", "Select a single keyslot to modify explicitly"),
+        Option("encrypt.new-secret", "text", "New secret to set in the matching keyslots. Empty string to erase"),
+        Option("encrypt.old-secret", "text", "Select all keyslots that match this password"),
+        Option("encrypt.state", "text", "Select new state of affected keyslots (active/inactive)"),
     )
 
     def open(self, storage: Storage, context: Context) -> Node:

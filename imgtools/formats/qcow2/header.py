@@ -119,11 +119,14 @@ class Header:
         if content is not None:
             self.extensions.append((kind, content))
 
-    def build(self) -> bytes:
-        """The header as it stands in the file, padded with nothing: shorter than a cluster, or OutOfBounds."""
+    def build(self, *, names: bool = True) -> bytes:
+        """The header as it stands in the file, padded with nothing: shorter than a cluster, or OutOfBounds.
+
+        `names` may leave the names of the features out.
+        """
         fields = {name: getattr(self, name) for name in HEADER_V2.fields if hasattr(self, name)}
         fields["magic"] = MAGIC
-        content = self._build_extensions()
+        content = self._build_extensions(names)
         length = HEADER_V2.size
         if self.version >= 3:
             length = HEADER_FULL.size + len(self.unknown_fields)
@@ -149,11 +152,11 @@ class Header:
             )
         return header
 
-    def _build_extensions(self) -> bytes:
+    def _build_extensions(self, with_names: bool) -> bytes:
         """Extensions in QEMU's order: format of the backing file, data file, encryption, names, bitmaps, others."""
         order = (BACKING_FORMAT, DATA_FILE_NAME, LUKS_HEADER)
         items = [item for kind in order for item in self.extensions if item[0] == kind]
-        if self.version >= 3 and self.cluster_size > MAX_CLUSTER_WITHOUT_NAMES:
+        if with_names and self.version >= 3 and self.cluster_size > MAX_CLUSTER_WITHOUT_NAMES:
             names = b"".join(FEATURE_NAME.build(kind=k, bit=b, name=n) for k, b, n in FEATURE_NAMES)
             items.append((FEATURE_TABLE, names))
         items += [item for item in self.extensions if item[0] not in order]

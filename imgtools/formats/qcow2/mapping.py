@@ -29,7 +29,7 @@ from imgtools.formats.qcow2.header import DATA_FILE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _thread import RLock
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from imgtools.block.node import Storage
     from imgtools.formats.qcow2.header import Header
@@ -44,6 +44,9 @@ NOWHERE = -1
 
 CACHE_BYTES = 32 << 20
 """L2 tables held in memory: as much as QEMU's default, enough for 256 GiB at 64 KiB clusters."""
+
+ENTRIES_WITHOUT_NUMPY = 200_000
+"""Looking at this many entries in Python takes as long as importing numpy."""
 
 LITTLE = sys.byteorder == "little"
 
@@ -73,6 +76,9 @@ def read_table(storage: Storage, offset: int, length: int) -> array[int]:
 class Mapping:
     """The active L1 table and its L2 tables. Version 2 knows no zero flag."""
 
+    has_zero_flag = True
+    """Whether entries of this form have one from version 3 on."""
+
     def __init__(self, storage: Storage, header: Header, lock: RLock) -> None:
         self.storage = storage
         self.lock = lock
@@ -81,7 +87,7 @@ class Mapping:
         self.entries = header.cluster_size >> header.entry_bits
         self.span_bits = header.span_bits
         """log2 of the guest bytes that one L2 table covers."""
-        self.zero_flag = ZERO_FLAG if header.version >= 3 else 0
+        self.zero_flag = ZERO_FLAG if header.version >= 3 and self.has_zero_flag else 0
         self.external = bool(header.incompatible & DATA_FILE)
         """Whether guest data lies in an external data file."""
         self.place_mask = OFFSET_MASK | COPIED if self.external else OFFSET_MASK
@@ -97,6 +103,8 @@ class Mapping:
         """Writes the dirty tables back; called when most of what is cached is dirty."""
         self._empty = array("Q", bytes(8 * self.entries))
         self._ramp: Ramp | None = None
+        self._irregular = 0
+        """Entries that were looked at one by one."""
 
     def table(self, index: int) -> array[int] | None:
         """The L2 table behind L1 entry `index`; None where there is none."""
@@ -188,6 +196,9 @@ class Mapping:
             kind, host = whole
             yield offset, end, kind, self.check_entry(host, base) + (offset - base) if kind == DATA else host
             return
+        if last - first == self.entries and (many := self._irregular_runs(table, base)):
+            yield from many
+            return
         within = offset & (size - 1)
         zero_flag, place_mask = self.zero_flag, self.place_mask
         i = first
@@ -230,6 +241,15 @@ class Mapping:
 
             self._ramp = Ramp(self.cluster_size)
         return (DATA, plain) if self._ramp.matches(table, first) else None
+
+    def _irregular_runs(self, table: array[int], base: int) -> Iterable[tuple[int, int, str, int]] | None:
+        """The runs of a table by numpy, once there are so many entries to look at that importing it pays."""
+        self._irregular += self.entries
+        if self._irregular < ENTRIES_WITHOUT_NUMPY or self.external:
+            return None
+        from imgtools.formats.qcow2.irregular import irregular_runs
+
+        return irregular_runs(table, base, self.cluster_bits, self.zero_flag)
 
     def check_entry(self, entry: int, guest: int) -> int:
         """The host offset in the entry of a guest cluster; raises CorruptImage where no data can lie there."""

@@ -11,13 +11,23 @@ import errno
 from _thread import RLock
 
 from imgtools.align import round_up
-from imgtools.block.extent import COMPRESSED, DATA, HOLE, ZERO, Extent, placed
-from imgtools.block.format import Bitmaps, Checkable, Compressing, Resizable, Snapshots
+from imgtools.block.extent import DATA, HOLE, ZERO, Extent
+from imgtools.block.format import (
+    Amendable,
+    Bitmaps,
+    Checkable,
+    Compressing,
+    Emptiable,
+    Rebasable,
+    Resizable,
+    Snapshots,
+)
 from imgtools.block.node import Layer, fill_zero
 from imgtools.errors import BadOption, ImageError, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.events import EventfulData
-from imgtools.formats.qcow2.mapping import COPIED, NOWHERE, OFFSET_MASK, Mapping
+from imgtools.formats.qcow2.extents import layer_extents
+from imgtools.formats.qcow2.mapping import COPIED, OFFSET_MASK, ZERO_FLAG, Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +47,7 @@ DECOMPRESSED_CACHE = 16
 """Decompressed clusters kept: neighbouring small reads then cost one decompression."""
 
 
-class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots, Bitmaps):
+class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Compressing, Snapshots, Bitmaps):
     """An open qcow2 image. `context.checking` lets images pass that may only be checked."""
 
     driver = "qcow2"
@@ -174,29 +184,7 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots, Bitmaps):
 
     def layer_extents(self, offset: int, length: int) -> Iterator[Extent]:
         self.check_range(offset, length)
-        held: tuple[int, int, str, int] | None = None
-        for run in self.mapping.runs(offset, offset + length):
-            if run[2] == COMPRESSED:
-                run = (run[0], run[1], COMPRESSED, NOWHERE)
-            if held is not None:
-                start, stop, kind, host = held
-                if run[2] == kind and run[3] == (NOWHERE if host == NOWHERE else host + stop - start):
-                    held = (start, run[1], kind, host)
-                    continue
-                yield from self._extents_of(held)
-            held = run
-        if held is not None:
-            yield from self._extents_of(held)
-
-    def _extents_of(self, run: tuple[int, int, str, int]) -> Iterator[Extent]:
-        """A run as one extent, or as several where the file tells which of its clusters were never written."""
-        start, stop, kind, host = run
-        if host == NOWHERE:
-            yield Extent(start, stop - start, kind)
-        elif kind != DATA or not self.metadata_preallocated:
-            yield Extent(start, stop - start, kind, 0, self.data, host)
-        else:
-            yield from placed(start, stop - start, self.data, host)
+        return layer_extents(self, offset, length)
 
     def prefetch(self, offset: int, length: int) -> None:
         for start, stop, kind, host in self.mapping.runs(offset, offset + length):
@@ -264,10 +252,38 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots, Bitmaps):
         self._record(offset, length)
         self.writer.write_compressed(offset, stream)
 
+    def amend(self, options: dict[str, Any], progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        from imgtools.formats.qcow2.amend import amend
+
+        with self.lock:
+            amend(self, options, progress)
+
+    def renew(self, header: Header) -> None:
+        """Go on with another header, which has just been written; all else is on disk, too."""
+        vars(self.header).update(vars(header))
+        self.mapping.zero_flag = ZERO_FLAG if header.version >= 3 and self.mapping.has_zero_flag else 0
+        self.lazy_refcounts = bool(header.compatible & head.LAZY_REFCOUNTS)
+        self._writer = None
+        if self._bitmaps is not None:
+            self.writer  # noqa: B018 - bitmaps in use are saved by a writer
+
     def resize(self, size: int, preallocation: str = "off") -> None:
         from imgtools.formats.qcow2.resize import resize
 
         resize(self, size, preallocation)
+
+    # Its place in a chain.
+
+    def make_empty(self) -> None:
+        from imgtools.formats.qcow2.resize import make_empty
+
+        make_empty(self)
+
+    def change_backing(self, name: str | None, format: str | None) -> None:
+        from imgtools.formats.qcow2.backing import change_backing
+
+        with self.lock:
+            change_backing(self, name, format)
 
     # Persistent bitmaps.
 

@@ -11,7 +11,7 @@ from array import array
 from imgtools.block.extent import DATA
 from imgtools.errors import OutOfBounds
 from imgtools.formats.qcow2.compression import StreamLocator
-from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, Mapping
+from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, ENTRIES_WITHOUT_NUMPY, OFFSET_MASK, Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 MAX_CLUSTERS = 1 << 31
 """A byte is counted for each cluster of the file; QEMU's limit is the same."""
-ENTRIES_WITHOUT_NUMPY = 200_000
-"""Counting this many entries in Python takes as long as importing numpy."""
 
 
 RESERVED = 0x3F00_0000_0000_01FE

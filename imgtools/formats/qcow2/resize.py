@@ -124,7 +124,7 @@ def _preallocate(node: Qcow2Node, writer: Writer, old: int, size: int, mode: str
     # One run for all data behind a new refcount table, as QEMU lays such images out.
     count = sum(run[3] for run in _unallocated(node, writer, old, size, make_tables=False))
     tables = div_up(count, node.mapping.entries) + 1
-    start = _end_of_file(writer)
+    start = end_of_file(writer)
     writer.refcounts.free_index = 0
     host = writer.refcounts.move_table(start, count + tables) << writer.bits
     writer.refcounts.add(host >> writer.bits, count, 1)
@@ -163,12 +163,19 @@ def _unallocated(
         position = stop
 
 
-def _end_of_file(writer: Writer) -> int:
+def end_of_file(writer: Writer) -> int:
     """The first cluster behind all that are in use."""
     last = (writer.storage.size - 1) >> writer.bits
     while last > 0 and not writer.refcounts.get(last):
         last -= 1
     return last + 1
+
+
+def make_empty(node: Qcow2Node) -> None:
+    """Give back all that the disk holds: the L1 table goes first, and the counts only when it is gone."""
+    with node.lock:
+        _shrink(node, node.writer, 0)
+        node.flush()
 
 
 def _shrink(node: Qcow2Node, writer: Writer, size: int) -> None:
@@ -189,4 +196,4 @@ def _shrink(node: Qcow2Node, writer: Writer, size: int) -> None:
             writer.metadata.remove(cluster, 1)
             writer.refcounts.free_later(cluster, 1)
     writer.write_back()
-    writer.storage.truncate(min(writer.storage.size, _end_of_file(writer) << bits))
+    writer.storage.truncate(min(writer.storage.size, end_of_file(writer) << bits))

@@ -22,8 +22,8 @@ from array import array
 from imgtools.block.extent import DATA
 from imgtools.errors import CorruptImage, ImageError
 from imgtools.formats.qcow2 import lanes
-from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, to_native
-from imgtools.formats.qcow2.references import ENTRIES_WITHOUT_NUMPY, References, TableCounter
+from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, ENTRIES_WITHOUT_NUMPY, OFFSET_MASK, to_native
+from imgtools.formats.qcow2.references import References, TableCounter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

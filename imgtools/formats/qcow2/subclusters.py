@@ -73,9 +73,10 @@ def pieces(bitmap: int) -> Iterator[tuple[int, int, str]]:
 class SubclusterMapping(Mapping):
     """The tables of an image with extended L2 entries."""
 
+    has_zero_flag = False
+
     def __init__(self, storage: Storage, header: Header, lock: RLock) -> None:
         super().__init__(storage, header, lock)
-        self.zero_flag = 0
         self.subcluster_bits = self.cluster_bits - SUBCLUSTER_BITS
         self._all_written = array("Q", [WRITTEN]) * self.entries
 
