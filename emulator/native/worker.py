@@ -24,7 +24,7 @@ def compile_ir(text: str, optimize: int = 2, cpu: str | None = None, features: s
         features=llvm.get_host_cpu_features().flatten() if features is None else features,
         opt=optimize,
         reloc="pic",
-        codemodel="jitdefault",
+        codemodel="small",
     )
     module = llvm.parse_assembly(text)
     module.triple = triple

@@ -16,7 +16,7 @@ Invariants:
 from __future__ import annotations
 
 from emulator.native import Array, FnPtr, Ptr, struct, u8, u16, u32, u64
-from emulator.softmmu.structs import Mmu
+from emulator.softmmu.structs import Mmu, TlbEntry
 from emulator.x86.state import Cpu
 
 JUMP_SLOTS = 4096  # of the indirect-branch cache
@@ -130,6 +130,8 @@ class Core:
     pending_debug: u64  # bits for DR6: the #DB to raise before the next instruction
     mmu: Ptr[Mmu]
     mode: u32  # of accesses to memory: USER, SUPERVISOR or SUPERVISOR_AC
+    reads: Ptr[TlbEntry]  # the TLB of this mode
+    writes: Ptr[TlbEntry]
     cpl: u32
     stack_mask: u64  # of the stack's address size
     stack_checked: u32

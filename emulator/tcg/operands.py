@@ -15,8 +15,7 @@ from types import SimpleNamespace
 
 from emulator.native import Ptr, addressof, function, likely, u8, u16, u32, u64, unlikely
 from emulator.softmmu.access import can_access, read_slow, write_slow
-from emulator.softmmu.structs import NOT_CANONICAL, PAGE_SIZE, READ, WRITE, Mmu
-from emulator.softmmu.tlb import entry_of
+from emulator.softmmu.structs import NOT_CANONICAL, PAGE_SHIFT, PAGE_SIZE, READ, TLB_SLOTS, WRITE
 from emulator.x86.instruction import SS
 from emulator.x86.state import Segment
 
@@ -35,7 +34,7 @@ def get_u64(core: Ptr[Core], place: u16) -> u64:
 @function(inline="always")
 def effective_address(core: Ptr[Core], op: Ptr[Op]) -> u64:
     """The offset in the segment (SDM Vol. 1, section 3.7.5)."""
-    return get_u64(core, op.base) + (get_u64(core, op.index) << op.scale) + op.displacement & op.mask
+    return get_u64(core, op.base) + (get_u64(core, op.index) << (op.scale & 3)) + op.displacement & op.mask
 
 
 @function(inline="always")
@@ -44,9 +43,10 @@ def linear_address(core: Ptr[Core], op: Ptr[Op]) -> u64:
 
 
 @function(inline="always")
-def direct(mmu: Ptr[Mmu], access: u32, mode: u32, address: u64, size: u64) -> Ptr[u8]:
+def direct(core: Ptr[Core], access: u32, address: u64, size: u64) -> Ptr[u8]:
     """The host address of bytes that may be accessed directly, or null."""
-    entry = entry_of(mmu, access, mode, address)
+    entries = core.reads if access == READ else core.writes
+    entry = entries + (address >> PAGE_SHIFT & TLB_SLOTS - 1)
     return Ptr[u8](entry.addend + address) if likely(address - entry.tag <= PAGE_SIZE - size) else Ptr[u8](0)
 
 
@@ -159,7 +159,7 @@ def store_slow(core: Ptr[Core], op: Ptr[Op], size: u32, value: u64) -> bool:
 def read_place(core: Ptr[Core], op: Ptr[Op], size: u32) -> Ptr[u8]:
     """Where the memory operand can be read; null is a fault."""
     if likely(not op.flags & CHECKED):
-        host = direct(core.mmu, READ, core.mode, linear_address(core, op), size)
+        host = direct(core, READ, linear_address(core, op), size)
         if likely(bool(host)):
             return host
     return read_place_slow(core, op, size)
@@ -169,7 +169,7 @@ def read_place(core: Ptr[Core], op: Ptr[Op], size: u32) -> Ptr[u8]:
 def modify_place(core: Ptr[Core], op: Ptr[Op], size: u32) -> Ptr[u8]:
     """Where the memory operand can be read and written; `finish` ends the access."""
     if likely(not op.flags & CHECKED):
-        host = direct(core.mmu, WRITE, core.mode, linear_address(core, op), size)
+        host = direct(core, WRITE, linear_address(core, op), size)
         if likely(bool(host)):
             return host
     return modify_place_slow(core, op, size)
@@ -187,7 +187,7 @@ def stack_place(core: Ptr[Core], access: u32, offset: u64, size: u32) -> Ptr[u8]
     """Where the stack can be accessed directly, or null."""
     if unlikely(core.stack_checked != 0):
         return Ptr[u8](0)
-    return direct(core.mmu, access, core.mode, offset, size)
+    return direct(core, access, offset, size)
 
 
 @function(inline="always")
@@ -219,7 +219,7 @@ def access(kind: type) -> SimpleNamespace:
     def store(core: Ptr[Core], op: Ptr[Op], value: kind) -> bool:
         """Write the memory operand; false is a fault."""
         if likely(not op.flags & CHECKED):
-            host = direct(core.mmu, WRITE, core.mode, linear_address(core, op), size)
+            host = direct(core, WRITE, linear_address(core, op), size)
             if likely(bool(host)):
                 Ptr[kind](host)[0] = value
                 return True

@@ -8,7 +8,8 @@ Intel SDM Vol. 3, sections 2.5 (control registers), 3.4.5.1 (code segment in IA-
 from __future__ import annotations
 
 from emulator.native import Ptr, function, u32, u64
-from emulator.softmmu.structs import SUPERVISOR, SUPERVISOR_AC, USER
+from emulator.softmmu.structs import READ, SUPERVISOR, SUPERVISOR_AC, USER, WRITE
+from emulator.softmmu.tlb import entry_of
 from emulator.x86.flags import FLAG_BITS
 from emulator.x86.instruction import CS, DS, ES, SS
 from emulator.x86.state import BIG, LONG, PRESENT, Segment
@@ -54,6 +55,8 @@ def is_protected(core: Ptr[Core]) -> bool:
 def update_access(core: Ptr[Core]) -> None:
     """With whose rights memory is accessed."""
     core.mode = USER if core.cpl == 3 else SUPERVISOR_AC if core.cpu.rflags & AC else SUPERVISOR
+    core.reads = entry_of(core.mmu, READ, core.mode, 0)
+    core.writes = entry_of(core.mmu, WRITE, core.mode, 0)
 
 
 @function

@@ -56,7 +56,7 @@ def source_place(core: Ptr[Core], op: Ptr[Op], size: u32) -> Ptr[u8]:
     """Where the element at rSI can be read; null is a fault."""
     offset = core.cpu.registers[RSI] & op.mask
     if not op.flags & CHECKED:
-        host = direct(core.mmu, READ, core.mode, offset + get_u64(core, op.segment_base), size)
+        host = direct(core, READ, offset + get_u64(core, op.segment_base), size)
         if host:
             return host
     return element_slow(core, op.segment, offset, size)
@@ -67,7 +67,7 @@ def target_place(core: Ptr[Core], op: Ptr[Op], size: u32) -> Ptr[u8]:
     """Where the element at ES:rDI can be read; null is a fault."""
     offset = core.cpu.registers[RDI] & op.mask
     if not op.flags & CHECKED:
-        host = direct(core.mmu, READ, core.mode, offset, size)
+        host = direct(core, READ, offset, size)
         if host:
             return host
     return element_slow(core, ES, offset, size)
@@ -99,8 +99,8 @@ def move_many(core: Ptr[Core], op: Ptr[Op], size: u64) -> bool:
     bytes_ = elements * size
     if elements < 2:
         return False
-    read = direct(core.mmu, READ, core.mode, source, bytes_)
-    write = direct(core.mmu, WRITE, core.mode, target, bytes_)
+    read = direct(core, READ, source, bytes_)
+    write = direct(core, WRITE, target, bytes_)
     if not read or not write or (read < write and write < read + bytes_):
         return False  # elements that overlap what was just written are copied one by one
     copy_bytes(write, read, bytes_)
@@ -170,7 +170,7 @@ def _stores(bits: int) -> Function:
             return False
         target = core.cpu.registers[RDI] & op.mask
         elements = min(room(core, op, RDI, target) // size, count_of(core, op))
-        host = direct(core.mmu, WRITE, core.mode, target, elements * size)
+        host = direct(core, WRITE, target, elements * size)
         if elements < 2 or not host:
             return False
         value = get(core, 0)

@@ -63,7 +63,7 @@ def memory_source(core: Ptr[Core], op: Ptr[Op], size: u32, misaligned: u32) -> P
         if unlikely(address & misaligned != 0):
             fault(core, GP, 0)
             return Ptr[u8](0)
-        host = direct(core.mmu, READ, core.mode, address, size)
+        host = direct(core, READ, address, size)
         if likely(bool(host)):
             return host
     return memory_source_slow(core, op, size, misaligned)
@@ -118,7 +118,7 @@ def destination(size: int) -> SimpleNamespace:
     def store(core: Ptr[Core], op: Ptr[Op], value: Ptr[u8], misaligned: u32) -> bool:
         if likely(not op.flags & CHECKED):
             address = linear_address(core, op)
-            host = direct(core.mmu, WRITE, core.mode, address, size)
+            host = direct(core, WRITE, address, size)
             if likely(bool(host) and address & misaligned == 0):
                 Ptr[kind](host)[0] = Ptr[kind](value)[0]
                 return True
