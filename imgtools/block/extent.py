@@ -44,11 +44,27 @@ else:
     Extent = namedtuple("Extent", "start length kind depth storage offset", defaults=(0, None, None))
 
 
-def placed(start: int, length: int, storage: Node, offset: int) -> Iterator[Extent]:
-    """The extents of a range that has its place in `storage`: RESERVED where that says nothing was ever written."""
-    for below in storage.extents(offset, length):
-        kind = RESERVED if below.kind in READS_ZERO else DATA
-        yield Extent(start + below.start - offset, below.length, kind, 0, storage, below.start)
+class Placed:
+    """Tells of ranges that have their place in `storage` what was written there: the rest is RESERVED.
+
+    Remembers the last run of the storage, so that many ranges of one run cost one look.
+    """
+
+    def __init__(self, storage: Node) -> None:
+        self.storage = storage
+        self.known = Extent(0, 0, DATA)
+
+    def extents(self, start: int, length: int, offset: int) -> Iterator[Extent]:
+        """The extents of `length` guest bytes from `start`, whose place begins at `offset`."""
+        while length:
+            first, known, kind = self.known[:3]
+            if not first <= offset < first + known:
+                reach = max(self.storage.size - offset, length)
+                self.known = next(iter(self.storage.extents(offset, reach)))
+                continue
+            count = min(length, first + known - offset)
+            yield Extent(start, count, RESERVED if kind in READS_ZERO else DATA, 0, self.storage, offset)
+            start, offset, length = start + count, offset + count, length - count
 
 
 def clip(extent: Extent, start: int, end: int) -> Extent:

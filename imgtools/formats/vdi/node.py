@@ -17,7 +17,7 @@ from _thread import RLock
 from array import array
 from itertools import islice
 
-from imgtools.block.extent import DATA, ZERO, Extent, merge, placed
+from imgtools.block.extent import DATA, ZERO, Extent, Placed, merge
 from imgtools.block.format import Checkable
 from imgtools.block.node import Node, fill_zero
 from imgtools.errors import CorruptImage
@@ -143,6 +143,7 @@ class VdiNode(Node, Checkable):
         return position if number < self.map.count and position + length <= self.storage.size else None
 
     def _extents(self, offset: int, length: int) -> Iterator[Extent]:
+        placed = Placed(self.storage)
         for start, count, position in self._iterate(offset, length):
             if position is None:
                 yield Extent(start, count, ZERO)
@@ -150,7 +151,7 @@ class VdiNode(Node, Checkable):
                 yield Extent(start, count, DATA)  # whoever reads it is told
             elif self.header.image_type == STATIC:
                 # A static image has all its blocks from the start; only the file knows which were ever written.
-                yield from placed(start, count, self.storage, position)
+                yield from placed.extents(start, count, position)
             else:
                 yield Extent(start, count, DATA, 0, self.storage, position)
 
