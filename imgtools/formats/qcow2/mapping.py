@@ -76,6 +76,9 @@ def read_table(storage: Storage, offset: int, length: int) -> array[int]:
 class Mapping:
     """The active L1 table and its L2 tables. Version 2 knows no zero flag."""
 
+    has_zero_flag = True
+    """Whether entries of this form have one from version 3 on."""
+
     def __init__(self, storage: Storage, header: Header, lock: RLock) -> None:
         self.storage = storage
         self.lock = lock
@@ -84,7 +87,7 @@ class Mapping:
         self.entries = header.cluster_size >> header.entry_bits
         self.span_bits = header.span_bits
         """log2 of the guest bytes that one L2 table covers."""
-        self.zero_flag = ZERO_FLAG if header.version >= 3 else 0
+        self.zero_flag = ZERO_FLAG if header.version >= 3 and self.has_zero_flag else 0
         self.external = bool(header.incompatible & DATA_FILE)
         """Whether guest data lies in an external data file."""
         self.place_mask = OFFSET_MASK | COPIED if self.external else OFFSET_MASK

@@ -12,13 +12,23 @@ from _thread import RLock
 
 from imgtools.align import round_up
 from imgtools.block.extent import DATA, HOLE, ZERO, Extent
-from imgtools.block.format import Bitmaps, Checkable, Compressing, Resizable, Snapshots
+from imgtools.block.format import (
+    Amendable,
+    Bitmaps,
+    Checkable,
+    Compressing,
+    Emptiable,
+    Rebasable,
+    Resizable,
+    Snapshots,
+)
 from imgtools.block.node import Layer, fill_zero
 from imgtools.errors import BadOption, ImageError, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.events import EventfulData
 from imgtools.formats.qcow2.extents import layer_extents
-from imgtools.formats.qcow2.mapping import COPIED, OFFSET_MASK, Mapping
+from imgtools.formats.qcow2.extents import layer_extents
+from imgtools.formats.qcow2.mapping import COPIED, OFFSET_MASK, ZERO_FLAG, Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +48,7 @@ DECOMPRESSED_CACHE = 16
 """Decompressed clusters kept: neighbouring small reads then cost one decompression."""
 
 
-class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots, Bitmaps):
+class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Compressing, Snapshots, Bitmaps):
     """An open qcow2 image. `context.checking` lets images pass that may only be checked."""
 
     driver = "qcow2"
@@ -243,10 +253,38 @@ class Qcow2Node(Layer, Checkable, Resizable, Compressing, Snapshots, Bitmaps):
         self._record(offset, length)
         self.writer.write_compressed(offset, stream)
 
+    def amend(self, options: dict[str, Any], progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        from imgtools.formats.qcow2.amend import amend
+
+        with self.lock:
+            amend(self, options, progress)
+
+    def renew(self, header: Header) -> None:
+        """Go on with another header, which has just been written; all else is on disk, too."""
+        vars(self.header).update(vars(header))
+        self.mapping.zero_flag = ZERO_FLAG if header.version >= 3 and self.mapping.has_zero_flag else 0
+        self.lazy_refcounts = bool(header.compatible & head.LAZY_REFCOUNTS)
+        self._writer = None
+        if self._bitmaps is not None:
+            self.writer  # noqa: B018 - bitmaps in use are saved by a writer
+
     def resize(self, size: int, preallocation: str = "off") -> None:
         from imgtools.formats.qcow2.resize import resize
 
         resize(self, size, preallocation)
+
+    # Its place in a chain.
+
+    def make_empty(self) -> None:
+        from imgtools.formats.qcow2.resize import make_empty
+
+        make_empty(self)
+
+    def change_backing(self, name: str | None, format: str | None) -> None:
+        from imgtools.formats.qcow2.backing import change_backing
+
+        with self.lock:
+            change_backing(self, name, format)
 
     # Persistent bitmaps.
 
