@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from imgtools.block.graph import open_image as open
     from imgtools.block.node import Node
     from imgtools.errors import ImageError
+    from imgtools.operations.amend import amend
     from imgtools.operations.check import check
     from imgtools.operations.compare import compare
     from imgtools.operations.convert import convert
@@ -47,6 +48,7 @@ _PLACES = {
     "Node": "block.node",
     "PERMISSIVE": "block.gate",
     "SAME_DIRECTORY": "block.gate",
+    "amend": "operations.amend",
     "check": "operations.check",
     "compare": "operations.compare",
     "convert": "operations.convert",
@@ -70,6 +72,7 @@ __all__ = [
     "Gate",
     "ImageError",
     "Node",
+    "amend",
     "check",
     "compare",
     "convert",
