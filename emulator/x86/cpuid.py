@@ -5,7 +5,7 @@ paging and interrupts are not instructions. The vendor is Intel, as whose proces
 differ.
 
     >>> hex(cpuid(7, 0, set(SYSTEM_FEATURES)).ebx)
-    '0x1c0589'
+    '0x1c25c9'
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ PHYSICAL_BITS, LINEAR_BITS = 40, 48
 XSAVE_SIZE = 576  # the legacy region and the header: x87 and SSE
 XCR0_BITS = 0b11
 CLFLUSH_LINE = 64
+X87_POINTERS = 1 << 6 | 1 << 13  # set by exceptions only; their selectors are 0
 
 # What is announced and is no instruction. The machine adds those that it implements.
 SYSTEM_FEATURES: dict[str, FeatureBit] = {
@@ -94,6 +95,8 @@ def _fixed(leaf: int, subleaf: int, apic_id: int) -> Leaf:
             return Leaf(MAX_BASIC, *_words(VENDOR, 0, 2, 1))
         case 1, _:
             return Leaf(SIGNATURE, CLFLUSH_LINE // 8 << 8 | 1 << 16 | apic_id << 24)
+        case 7, 0:
+            return Leaf(0, X87_POINTERS)
         case 0xD, 0:
             return Leaf(XCR0_BITS, XSAVE_SIZE, XSAVE_SIZE)
         case 0xD, 1:

@@ -10,10 +10,12 @@ from tcg_cases import Interpreter
 from test_tcg_oracle import differences
 
 from emulator.tcg.core import EXCEPTION, GP, MF, NM, UD, XM
+from emulator.tcg.forms import covered
+from emulator.x86.cpuid import INSTRUCTION_FEATURES
 from emulator.x86.decode import decode
 from emulator.x86.generate import AREA, CODE, Case, random_case
 from emulator.x86.hostcpu import Host, available
-from emulator.x86.table import ENCODINGS
+from emulator.x86.table import ENCODINGS, FORMS
 from tests.conftest import cannot_run
 
 EM, TS, NE, MP = 1 << 2, 1 << 3, 1 << 5, 1 << 1
@@ -204,3 +206,9 @@ def test_string_comparisons() -> None:
             cases.append(few_letters(replace(base, code=code, instruction=decode(code, 64)), random))
     with Host() as host:
         assert differences(cases, Interpreter(64).run(cases), host.run(cases), 64) == []
+
+
+def test_cpuid_announces_what_is_executed() -> None:
+    executed = covered()
+    missing = {form.feature for form in FORMS if form.name not in executed}
+    assert missing & INSTRUCTION_FEATURES == set()

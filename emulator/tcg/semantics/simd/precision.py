@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import cache
 from types import SimpleNamespace
 
-from emulator.native import Ptr, f32, f64, function, u32, u64
+from emulator.native import Ptr, f32, f64, float_from_bits, function, likely, u32, u64
 
 from ...core import Core
-from ...softfloat.arithmetic import UNORDERED, add, divide, multiply, square_root
+from ...softfloat.arithmetic import EQUAL, GREATER, LESS, UNORDERED, add, divide, multiply, square_root
 from ...softfloat.arithmetic import compare as compare_numbers
 from ...softfloat.number import (
     DENORMAL,
@@ -127,6 +127,10 @@ def precision(bits: int) -> SimpleNamespace:
     @function(symbol=name % "order")
     def order(core: Ptr[Core], a: kind, b: kind, quiet: u32) -> u32:
         """Comparison of one lane; a quiet NaN is invalid too unless `quiet`."""
+        if likely(is_simple(a) and is_simple(b)):
+            left = float_from_bits(kind(a))
+            right = float_from_bits(kind(b))
+            return LESS if left < right else GREATER if left > right else u32(EQUAL)
         context = Context()
         x = Number()
         y = Number()
