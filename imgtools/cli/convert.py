@@ -163,7 +163,7 @@ class _Conversion:
             compress=arguments.compress,
             level=arguments.level,
             target_is_zero=arguments.target_is_zero or self._starts_as_zeroes(target),
-            target_backing=target.backing if self.backing and self.new is not None else None,
+            top_layer_only=bool(self.backing and self.new is not None and target.backing),
             sparse_size=DEFAULT_SPARSE if arguments.sparse is None else arguments.sparse,
             in_order=not arguments.out_of_order,
             salvage=arguments.salvage,

@@ -1,21 +1,17 @@
 """Copying disks into another image: the engine of `convert`.
 
 The sources, one behind the other, are walked by their extents. What they call zero or unallocated is never read;
-what they call data is read in chunks, looked through for zeroes, and written. Several threads take chunks from one
-generator: reading, looking for zeroes, compressing and writing let other threads run. Where order matters (most
-formats lay out their file in the order of writes) each thread waits for its turn to write.
+what they call data is read in chunks, looked through for zeroes, and written, by several threads (see `pipeline`).
 """
 
 from __future__ import annotations
-
-import threading
-import time
 
 from imgtools.align import round_down, round_up
 from imgtools.block.extent import COMPRESSED, DATA
 from imgtools.block.format import Compressing
 from imgtools.errors import BadOption, ImageError, InputOutput
 from imgtools.operations.buffers import SIZE, SLACK, PageBuffer
+from imgtools.operations.pipeline import Pipeline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +52,7 @@ def convert(
     compress: bool = False,
     level: int | None = None,
     target_is_zero: bool = False,
-    target_backing: Node | None = None,
+    top_layer_only: bool = False,
     sparse_size: int = 4096,
     threads: int = 2,
     in_order: bool = True,
@@ -69,19 +65,18 @@ def convert(
 
     compress         store compressed units, at `level` (None: the format's balance of speed and size)
     target_is_zero   the target reads as zeroes already, so zeroes need not be written
-    target_backing   what lies under the target has all that the source's own backing file has: only the source's
-                     top layer is copied
+    top_layer_only   what the sources have from their backing files is there already, under or in the target
     sparse_size      shortest run of zero bytes that is not written as data; 0 writes every byte
     in_order         write in the order of the disk
     salvage          bytes that cannot be read become zeroes, and `warn` is told
     rate_limit       bytes a second
     progress         called with (bytes done, bytes in all), from any of the threads
     """
-    job = _Job(sources, target, compress, level, target_is_zero, target_backing, sparse_size)
-    job.ordered = (in_order and not target.fixed_layout) or job.compressing is not None
-    job.salvage, job.rate_limit = salvage, rate_limit
-    job.progress, job.warn = progress, warn or (lambda message: None)
-    job.run(max(1, threads))
+    job = _Job(sources, target, compress, level, target_is_zero, top_layer_only, sparse_size)
+    job.salvage, job.warn = salvage, warn or (lambda message: None)
+    job.pipeline.ordered = (in_order and not target.fixed_layout) or job.compressing is not None
+    job.pipeline.rate_limit, job.pipeline.progress = rate_limit, progress
+    job.pipeline.run(job.pieces(), job.worker, max(1, threads))
 
 
 class _Run:
@@ -134,7 +129,7 @@ class _Job:
         compress: bool,
         level: int | None,
         target_is_zero: bool,
-        target_backing: Node | None,
+        top_layer_only: bool,
         sparse_size: int,
     ) -> None:
         self.sources = sources
@@ -143,8 +138,8 @@ class _Job:
         if self.compressing is not None and not isinstance(target, Compressing):
             raise BadOption("Compression not supported for this file format", path=target.filename)
         self.level = level
-        self.skip_zeroes = target_is_zero and target_backing is None
-        self.top_layer_only = target_backing is not None
+        self.skip_zeroes = target_is_zero and not top_layer_only
+        self.top_layer_only = top_layer_only
         self.sparse_size = sparse_size
         unit = getattr(target, "cluster_size", None) or PAGE
         self.unit = target.compression_unit if isinstance(self.compressing, Compressing) else min(unit, CHUNK)
@@ -152,43 +147,13 @@ class _Job:
         if self.unit > PAGE:
             self.zero_unit = max(self.zero_unit, min(self.unit, 65536))
         self.zeroes = bytes(self.zero_unit)
-        self.ordered = True
         self.salvage = False
-        self.rate_limit: int | None = None
-        self.progress: Callable[[int, int], None] | None = None
         self.warn: Callable[[str], None] = lambda message: None
-        self.total = sum(source.size for source in sources)
-        self.done = 0
-        self.started = time.monotonic()
-        self.lock = threading.Lock()
-        self.turns = threading.Condition()
-        self.next_turn = 0
-        self.failure: BaseException | None = None
-
-    def run(self, threads: int) -> None:
-        numbered = enumerate(self._pieces())
-        workers = [threading.Thread(target=self._work, args=(numbered,), daemon=True) for _ in range(threads - 1)]
-        for worker in workers:
-            worker.start()
-        try:
-            self._work(numbered)
-        except BaseException as error:  # Ctrl-C arrives in this thread
-            self._stop(error)
-        for worker in workers:
-            worker.join()
-        if self.failure is not None:
-            raise self.failure
-        if self.progress is not None:
-            self.progress(self.total, self.total)
-
-    def _stop(self, error: BaseException) -> None:
-        with self.turns:
-            self.failure = self.failure or error
-            self.turns.notify_all()
+        self.pipeline = Pipeline(sum(source.size for source in sources))
 
     # What there is to do.
 
-    def _pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[Piece]:
         base = 0
         for source in self.sources:
             yield from self._pieces_of(source, base)
@@ -218,20 +183,12 @@ class _Job:
 
     # What a thread does.
 
-    def _work(self, numbered: Iterator[tuple[int, Piece]]) -> None:
+    def worker(self) -> Callable[[int, Piece], int]:
         buffer = PageBuffer()
         compressor = None
-        try:
-            if isinstance(self.compressing, Compressing):
-                compressor = self.compressing.compressor(self.level)
-            while self.failure is None:
-                with self.lock:
-                    number, piece = next(numbered, (-1, None))
-                if piece is None:
-                    return
-                self._copy(number, piece, buffer, compressor)
-        except BaseException as error:
-            self._stop(error)
+        if isinstance(self.compressing, Compressing):
+            compressor = self.compressing.compressor(self.level)
+        return lambda number, piece: self._copy(number, piece, buffer, compressor)
 
     def _copy(
         self,
@@ -239,17 +196,16 @@ class _Job:
         piece: Piece,
         buffer: PageBuffer,
         compressor: Callable[[memoryview], bytes | None] | None,
-    ) -> None:
+    ) -> int:
         if not piece.is_data:
-            self._in_turn(number)
+            self.pipeline.in_turn(number)
             self.target.zero(piece.base + piece.start, piece.length)
-            self._finish(number, 0)
-            return
+            return 0
         view, position = buffer.view[: piece.length], piece.base + piece.start
         self._read(piece, view)
         runs = list(self._runs(buffer, piece.length))
         if compressor is None:
-            self._in_turn(number)
+            self.pipeline.in_turn(number)
             for start, end, is_zero in runs:
                 self._store(position + start, view[start:end], is_zero)
         else:
@@ -259,14 +215,14 @@ class _Job:
                 for start in range(first, end, self.unit)
             ]
             streams = [None if is_zero else compressor(data) for _, data, is_zero in units]
-            self._in_turn(number)
+            self.pipeline.in_turn(number)
             for (start, data, is_zero), stream in zip(units, streams, strict=True):
                 if stream is None:
                     self._store(position + start, data, is_zero)
                 else:
                     assert isinstance(self.target, Compressing)
                     self.target.write_compressed(position + start, len(data), stream)
-        self._finish(number, piece.length)
+        return piece.length
 
     def _store(self, offset: int, data: memoryview, is_zero: bool) -> None:
         if not is_zero:
@@ -327,26 +283,3 @@ class _Job:
             except ImageError as error:
                 sector[:] = bytes(len(sector))
                 self.warn(f"error while reading offset {piece.start + start}: {error.message}")
-
-    # Turns, rate and progress.
-
-    def _in_turn(self, number: int) -> None:
-        """Wait until every earlier piece has been written."""
-        if not self.ordered:
-            return
-        with self.turns:
-            self.turns.wait_for(lambda: self.next_turn == number or self.failure is not None)
-            if self.failure is not None:
-                raise self.failure
-
-    def _finish(self, number: int, length: int) -> None:
-        with self.turns:
-            self.next_turn = max(self.next_turn, number + 1)
-            self.done += length
-            self.turns.notify_all()
-        if self.progress is not None:
-            self.progress(self.done, self.total)
-        if self.rate_limit:
-            ahead = self.done / self.rate_limit - (time.monotonic() - self.started)
-            if ahead > 0:
-                time.sleep(ahead)

@@ -45,4 +45,4 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_options(words: str, expected: dict[str, Any], asked: dict[str, Any]) -> None:
     assert main(["imgtools", "convert", "-O", "qcow2", *words.split()]) == 0
     assert {name: asked[name] for name in expected} == expected
-    assert (asked["target_backing"] is None) is (asked["backing"] is None)
+    assert asked["top_layer_only"] is (asked["backing"] is not None)

@@ -119,7 +119,7 @@ def test_sparse_size_zero_writes_every_byte() -> None:
 def test_only_the_top_layer_is_copied_over_a_backing_file() -> None:
     source = Patchwork([(MIB, DATA), (MIB, HOLE)], depth=1)
     target = Sink(source.size, 65536)
-    convert([source], target, target_is_zero=True, target_backing=MemoryNode())
+    convert([source], target, target_is_zero=True, top_layer_only=True)
     assert target.writes == []
 
 
