@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from imgtools.cli import keyvalue
-from imgtools.cli.arguments import CACHE, OPENING, PROGRESS, PROGRESS_STYLE, QUIET, SHORT_FORMAT, cache_mode
+from imgtools.cli.arguments import (
+    CACHE,
+    OPENING,
+    PROGRESS,
+    PROGRESS_STYLE,
+    QUIET,
+    SHORT_FORMAT,
+    Complaint,
+    cache_mode,
+)
 from imgtools.cli.create import OPTIONS
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.opening import named, open_named
@@ -39,7 +48,7 @@ def run(arguments: Any) -> int:
     if wants_help and arguments.format:
         return show_options(arguments.format)
     if len(arguments.operands) != 1:
-        raise UsageError("Expecting one image file name")
+        raise Complaint("Expecting one image file name")
     cache = cache_mode(arguments.cache, "writeback")
     target = named(arguments.operands[0], arguments.format, arguments.image_opts)
     with open_named(target, arguments, writable=True, cache=cache) as node:

@@ -41,8 +41,7 @@ def amendable_format(name: str) -> Format:
     try:
         format = find_format(name)
     except BadOption as error:
-        error.message = f"Unknown file format '{name}'"
-        raise
+        raise BadOption(f"Unknown file format '{name}'") from error
     if not format.amend_options:
         raise UnsupportedFeature(f"Format driver '{name}' does not support option amendment")
     return format

@@ -831,6 +831,44 @@ bitmap --remove inuse.qcow2 b0 && info inuse.qcow2 && check inuse.qcow2
 measure -O qcow2 inuse.qcow2
 """
 
+AMEND = r"""
+amend
+amend base.qcow2
+amend -o compat=0.10
+amend -o help
+amend -o help base.qcow2
+amend -f qcow2 -o help
+amend -f qcow2 -o help nosuch
+amend -o help nosuch
+amend -f vmdk -o help
+amend -f nosuch -o help
+amend -f raw -o compat=1.1 base.qcow2
+amend -o size=1 disk.vmdk
+amend -o compat base.qcow2
+amend -o compat=1.1 base.qcow2 top.qcow2
+amend -o compat=1.1 nosuch
+amend -t foo -o compat=1.1 base.qcow2
+amend -t none -o compat=0.10 base.qcow2 && info base.qcow2
+amend -o compat=0.10 --image-opts driver=qcow2,file.filename=base.qcow2 && info base.qcow2
+amend -o compat=1.1 -f qcow2 --image-opts driver=qcow2,file.filename=base.qcow2
+amend --force -o compat=v3 v2.qcow2 && info v2.qcow2
+amend -o compat=v2 -o size=20M base.qcow2 && info base.qcow2
+amend -o nonsense=1 base.qcow2
+amend -o cluster_size=1k base.qcow2
+amend -o compression_type=zlib base.qcow2
+amend -o backing_file=x top.qcow2
+amend -o lazy_refcounts=on base.qcow2 && info base.qcow2 && check base.qcow2
+amend -o lazy_refcounts=on v2.qcow2
+amend -o refcount_bits=3 base.qcow2
+amend -o refcount_bits=8,compat=0.10 base.qcow2
+amend -o encrypt.state=active base.qcow2
+amend -o data_file=x base.qcow2
+amend -o compat=0.10 snap.qcow2 && info snap.qcow2
+amend --object secret,id=a,data=x -o compat=v3 v2.qcow2
+amend --object foo -o compat=v3 v2.qcow2
+amend -Z -o compat=v3 v2.qcow2
+"""
+
 ALL = (
     STANDARD
     + INFO
@@ -846,4 +884,5 @@ ALL = (
     + OPTIONS
     + SNAPSHOT
     + BITMAP
+    + AMEND
 )

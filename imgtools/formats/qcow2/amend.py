@@ -8,6 +8,7 @@ width); last, one header takes the place of the other. A cut leaves the image as
 from __future__ import annotations
 
 import copy
+from array import array
 
 from imgtools.align import is_power_of_two
 from imgtools.block.extent import ZERO
@@ -20,11 +21,12 @@ from imgtools.formats.qcow2.resize import resize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from imgtools.formats.qcow2.header import Header
     from imgtools.formats.qcow2.node import Qcow2Node
+    from imgtools.formats.qcow2.snapshot import Snapshot
 
 SECTOR = 512
 CHUNK = 1 << 20
@@ -135,22 +137,24 @@ def _refuse_to_downgrade(node: Qcow2Node) -> None:
     for snapshot in node.snapshots:
         if snapshot.vm_state_size >> 32 or snapshot.disk_size not in (None, node.size):
             raise UnsupportedFeature("Internal snapshots prevent downgrade of image", path=node.filename)
-        if _has_zero_clusters(node, snapshot.l1_table_offset, snapshot.l1_size):
-            raise UnsupportedFeature(
-                "Internal snapshots prevent downgrade of image",
-                path=node.filename,
-                hint=f"Snapshot '{snapshot.name}' has zero clusters, which version 2 does not know.",
-            )
+        for _, table in _tables_of(node, snapshot):
+            if any(_is_zero(entry) and (header.backing_name or entry & OFFSET_MASK) for entry in table):
+                raise UnsupportedFeature(
+                    "Internal snapshots prevent downgrade of image",
+                    path=node.filename,
+                    hint=f"Snapshot '{snapshot.name}' has zero clusters that would have to be written out.",
+                )
 
 
-def _has_zero_clusters(node: Qcow2Node, l1_offset: int, l1_size: int) -> bool:
-    mapping = node.mapping
-    for entry in read_table(node.storage, l1_offset, l1_size * 8):
+def _tables_of(node: Qcow2Node, snapshot: Snapshot) -> Iterator[tuple[int, array[int]]]:
+    """(offset, table) of the L2 tables of a snapshot."""
+    for entry in read_table(node.storage, snapshot.l1_table_offset, snapshot.l1_size * 8):
         if entry & OFFSET_MASK:
-            for item in mapping.read(entry & OFFSET_MASK):
-                if item & (COMPRESSED | ZERO_FLAG) == ZERO_FLAG:
-                    return True
-    return False
+            yield entry & OFFSET_MASK, node.mapping.read(entry & OFFSET_MASK)
+
+
+def _is_zero(entry: int) -> bool:
+    return entry & (COMPRESSED | ZERO_FLAG) == ZERO_FLAG
 
 
 def _write_zeroes_out(node: Qcow2Node) -> None:
@@ -163,6 +167,13 @@ def _write_zeroes_out(node: Qcow2Node) -> None:
         else:
             for position in range(start, stop, CHUNK):
                 writer.write(position, memoryview(bytes(min(CHUNK, stop - position))))
+    writer.settle()
+    for snapshot in node.snapshots:
+        for offset, table in _tables_of(node, snapshot):
+            if ZERO_FLAG in table:  # all that was let pass: zeroes without a place, and no backing file to hide
+                emptied = array("Q", [0 if _is_zero(entry) else entry for entry in table])
+                node.storage.write(offset, node.mapping.encode(emptied))
+    node.storage.flush()
 
 
 def replace_header(node: Qcow2Node, wanted: Header) -> None:

@@ -239,3 +239,22 @@ def test_progress_goes_from_nothing_to_all(tmp_path: Path) -> None:
         node.amend({"refcount_bits": 64}, lambda done, total: found.append((done, total)))
     shares = [done / total for done, total in found]
     assert shares[0] == 0 and shares[-1] == 1 and shares == sorted(shares) and len(shares) > 10
+
+
+def test_snapshots_go_down_with_the_image(tmp_path: Path, qemu_img: Runner, qemu_io: Runner) -> None:
+    path = tmp_path / "disk"
+    qemu_img("create", "-q", "-f", "qcow2", path, MIB)
+    qemu_io(path, "write -P 4 0 128k", "write -z 128k 128k", format="qcow2")
+    qemu_img("snapshot", "-c", "one", path)
+    qemu_io(path, "write -P 5 64k 128k", "write -z 0 64k", format="qcow2")
+    change(path, "compat=0.10")
+    qemu_img("check", path)
+    qemu_io(path, "read -P 0 0 64k", "read -P 5 64k 128k", "read -P 0 192k 832k", format="qcow2")
+    qemu_img("snapshot", "-a", "one", path)
+    qemu_io(path, "read -P 4 0 128k", "read -P 0 128k 896k", format="qcow2")
+    qemu_io(path, "write -P 4 0 128k", format="qcow2")
+    qemu_img("amend", "-o", "compat=1.1", path)
+    qemu_io(path, "write -z 0 64k", format="qcow2")
+    qemu_img("snapshot", "-c", "two", path)
+    with pytest.raises(ImageError, match="Internal snapshots prevent downgrade"):
+        change(path, "compat=0.10")
