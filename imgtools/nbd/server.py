@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from imgtools.nbd.export import Export
     from imgtools.nbd.listen import Listener
+    from imgtools.nbd.workers import Workers
 
 MAX_CLIENTS = 100
 """At a time, unless it is said otherwise. Who comes too many waits until another leaves."""
@@ -46,7 +47,8 @@ class Server:
     """Serves `exports` on `listeners`, to at most `clients` at a time (0: any number).
 
     Where it is not `persistent` it ends when the last client has left. It closes the listeners, and flushes the
-    disks, but leaves closing them to whoever opened them.
+    disks, but leaves closing them to whoever opened them. `workers` processes do the serving, if they are two or more:
+    only where `workers.can_be_divided`, and where this process has no other threads.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Server:
         persistent: bool = True,
         tls: ssl.SSLContext | None = None,
         handshake_limit: float = HANDSHAKE_LIMIT,
+        workers: int = 0,
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.exports = exports
@@ -65,8 +68,10 @@ class Server:
         self.clients = clients
         self.persistent = persistent
         self.service = Service(exports, tls=tls, handshake_limit=handshake_limit, log=log)
+        self.workers = workers
         self.present = 0
         """Clients at the moment."""
+        self._was_used = False
         self._stopping = False
         self._events, self._tell = os.pipe()
         """A byte in this pipe is an event."""
@@ -76,7 +81,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until `stop`, or until the last client has left. Raises ImageError where the disk cannot be flushed."""
-        connections = Connections(self.service, lambda negotiated: self._notify(LEFT if negotiated else LEFT_EARLY))
+        connections = self._connections()
         try:
             while not self._stopping:
                 for listener in self._wait():
@@ -86,6 +91,17 @@ class Server:
                 listener.close()
             connections.stop(GRACE)
             self._flush()
+
+    def _connections(self) -> Connections | Workers:
+        def ended(negotiated: bool) -> None:
+            self._notify(LEFT if negotiated else LEFT_EARLY)
+
+        if self.workers < 2:
+            return Connections(self.service, ended)
+        from imgtools.nbd.workers import Workers
+
+        own = [self._events, *(listener.socket.fileno() for listener in self.listeners)]
+        return Workers(self.service, ended, self.workers, own)
 
     def stop(self) -> None:
         """Make `run` finish what was accepted, and return. May be called from a signal handler, or any thread."""
@@ -127,10 +143,11 @@ class Server:
             self._stopping = True
             return
         self.present -= 1
-        if event == LEFT and not self.present and not self.persistent:
+        self._was_used |= event == LEFT
+        if self._was_used and not self.present and not self.persistent:
             self._stopping = True
 
-    def _accept(self, listening: socket.socket, connections: Connections) -> None:
+    def _accept(self, listening: socket.socket, connections: Connections | Workers) -> None:
         try:
             client, _ = listening.accept()
         except BlockingIOError:

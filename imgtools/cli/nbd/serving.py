@@ -91,6 +91,7 @@ def serve(plan: Plan, ready: Callable[[], None]) -> int:
                 persistent=plan.persistent,
                 tls=plan.tls,
                 handshake_limit=plan.handshake_limit,
+                workers=workers_for(plan, export),
                 log=console.complain,
             )
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -105,6 +106,14 @@ def serve(plan: Plan, ready: Callable[[], None]) -> int:
     finally:
         for listener in listeners:
             listener.close()
+
+
+def workers_for(plan: Plan, export: Export) -> int:
+    """How many processes serve: as many as there are processors, if several clients may come and the disk allows it."""
+    from imgtools.nbd.workers import can_be_divided
+
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return processors if plan.clients != 1 and plan.run is None and can_be_divided(export) else 0
 
 
 def open_disk(plan: Plan) -> Node:
