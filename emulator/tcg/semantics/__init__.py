@@ -6,10 +6,10 @@ arithmetic.OPERATIONS`); `templates` turns them into handlers by fetching operan
 """
 
 from . import arithmetic, bits, data, interrupts, multiply, segments, shifts, stack, strings, system
-from .simd import conversions, crypto, float_sums, floats, images, lanes, moves, shuffles
+from .simd import conversions, crypto, float_sums, floats, images, lanes, moves, shuffles, widths
 from .simd import strings as string_comparisons
 from .x87 import arithmetic as x87_arithmetic
-from .x87 import comparisons, functions, stores
+from .x87 import comparisons, functions, remainder, stores
 from .x87 import control as x87_control
 from .x87 import transfer as x87_transfer
 
@@ -27,6 +27,7 @@ MODULES = (
     lanes,
     moves,
     shuffles,
+    widths,
     floats,
     float_sums,
     conversions,
@@ -38,5 +39,6 @@ MODULES = (
     stores,
     comparisons,
     functions,
+    remainder,
     x87_control,
 )

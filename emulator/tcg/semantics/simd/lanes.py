@@ -33,7 +33,6 @@ from .operands import computed, lane_bytes
 
 UNIT = "simd"
 WIDER = {u8: u32, u16: u32, u32: u64, i8: i32, i16: i32, i32: i64}
-UNSIGNED = {i8: u8, i16: u16, i32: u32, i64: u64}
 
 
 @cache

@@ -1,5 +1,5 @@
-"""Interleave, pack, shuffle, blend, insert, extract, widen and shift lanes (Intel SDM Vol. 1, sections 9.4.3 to 9.4.7,
-11.4.1.4, 12.6 and 12.10).
+"""Interleave, pack, shuffle, blend, insert, extract and test lanes (Intel SDM Vol. 1, sections 9.4.3, 9.4.5, 11.4.1.4,
+12.6 and 12.10).
 """
 
 # mypy: ignore-errors
@@ -38,7 +38,6 @@ from .operands import (
     is_mmx,
     lane_bytes,
     register,
-    shifted,
     source_operand,
 )
 
@@ -294,78 +293,6 @@ def sign_bits(kind: type, width: int) -> Function:
     return operation
 
 
-# -- widen --------------------------------------------------------------------------------------------------
-
-
-@cache
-def widen(narrow: type, wide: type) -> Function:
-    """PMOVSX, PMOVZX."""
-    count = 16 // wide.size
-
-    @function(symbol=f"emulator.tcg.widen.{narrow}.{wide}", inline="always")
-    def operation(target: Ptr[u8], source: Ptr[u8], immediate: u32) -> None:
-        out = Array[wide, count]()
-        for i in range(count):
-            out[i] = wide(Ptr[narrow](source)[i])
-        copy_bytes(target, Ptr[u8](addressof(out)), 16)
-
-    return operation
-
-
-SIGNED = {"B": i8, "W": i16, "D": i32, "Q": i64}
-PLAIN = {"B": u8, "W": u16, "D": u32, "Q": u64}
-WIDEN = {
-    f"PMOV{letter}X{narrow}{wide}": (kinds[narrow], kinds[wide])
-    for letter, kinds in (("S", SIGNED), ("Z", PLAIN))
-    for narrow, wide in ("BW", "BD", "BQ", "WD", "WQ", "DQ")
-}
-
-
-# -- shift --------------------------------------------------------------------------------------------------
-
-
-@cache
-def shift(name: str, kind: type, width: int) -> Function:
-    """Every lane by one 64-bit count; beyond the lane's width nothing but the sign of PSRA is left."""
-    count = width // kind.size
-    bits = kind.bits
-    left, arithmetic = name.startswith("PSLL"), name.startswith("PSRA")
-
-    @function(symbol=f"emulator.tcg.{name.lower()}{width}", inline="always")
-    def operation(target: Ptr[u8], source: Ptr[u8], immediate: u32) -> None:
-        distance = u32(min(Ptr[u64](source)[0], u64(bits)))
-        if arithmetic:
-            distance = min(distance, bits - 1)
-        for i in range(count):
-            value = Ptr[kind](target)[i]
-            Ptr[kind](target)[i] = value << distance if left else value >> distance
-
-    return operation
-
-
-@cache
-def shift_bytes(left: bool) -> Function:
-    """PSLLDQ, PSRLDQ."""
-
-    @function(symbol=f"emulator.tcg.shift_bytes{int(left)}", inline="always")
-    def operation(target: Ptr[u8], source: Ptr[u8], immediate: u32) -> None:
-        distance = u32(min(Ptr[u64](source)[0], u64(16))) * 8
-        value = Ptr[u128](target)[0]
-        Ptr[u128](target)[0] = value << distance if left else value >> distance
-
-    return operation
-
-
-SHIFTS = {
-    "PSLLW": u16, "PSLLD": u32, "PSLLQ": u64, "PSRLW": u16, "PSRLD": u32, "PSRLQ": u64, "PSRAW": i16, "PSRAD": i32,
-}  # fmt: skip
-
-
-def _shift(form: Form, size: int, memory: bool) -> Function:
-    operation = shift(form.mnemonic, SHIFTS[form.mnemonic], lane_bytes(form))
-    return shifted(operation, form) if form.operands[1].method == "I" else computed(operation, form)
-
-
 # -- test ---------------------------------------------------------------------------------------------------
 
 
@@ -391,8 +318,6 @@ def _fixed(operation):
 
 HANDLERS = {name: _by_width(interleave, *arguments) for name, arguments in INTERLEAVE.items()}
 HANDLERS |= {name: _by_width(pack, *arguments) for name, arguments in PACK.items()}
-HANDLERS |= {name: _fixed(widen(*kinds)) for name, kinds in WIDEN.items()}
-HANDLERS |= dict.fromkeys(SHIFTS, _shift)
 HANDLERS |= {
     "PSHUFW": _fixed(shuffle_words(0, u16, 8)),
     "PSHUFLW": _fixed(shuffle_words(0, u16, 16)),
@@ -419,7 +344,5 @@ HANDLERS |= {
     "PMOVMSKB": lambda form, size, memory: extracted(sign_bits(i8, 8 if is_mmx(form) else 16), form),
     "MOVMSKPS": lambda form, size, memory: extracted(sign_bits(i32, 16), form),
     "MOVMSKPD": lambda form, size, memory: extracted(sign_bits(i64, 16), form),
-    "PSLLDQ": lambda form, size, memory: shifted(shift_bytes(True), form),
-    "PSRLDQ": lambda form, size, memory: shifted(shift_bytes(False), form),
     "PTEST": lambda form, size, memory: test_bits,
 }

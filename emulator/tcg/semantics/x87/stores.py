@@ -84,14 +84,14 @@ def converted(core: Ptr[Core], op: Ptr[Op], single: bool, out: Ptr[u64]) -> bool
     else:
         set_exact(value, result)
         round_exact(context, result)
-    unmasked = context.flags & (INVALID | context.unmasked)
-    if unmasked:
+    forbids = context.flags & (INVALID | OVERFLOW | UNDERFLOW) & ~u32(core.cpu.x87_control)
+    if forbids:
         context.flags &= INVALID | OVERFLOW | UNDERFLOW
-    if context.up and not unmasked:
+    elif context.up:
         core.cpu.x87_status |= C1
-    allowed = note(core, op, context.flags) or not unmasked
+    note(core, op, context.flags)
     out[0] = u64(pack32(result)) if single else pack64(result)
-    return allowed or not context.flags & ~u32(core.cpu.x87_control) & (INVALID | OVERFLOW | UNDERFLOW)
+    return forbids == 0
 
 
 @cache
