@@ -63,6 +63,12 @@ def short_text(what: str) -> Callable[[str], str]:
     return parse
 
 
+def absolute(path: str) -> str:
+    if not path.startswith("/"):
+        raise Complaint("socket path must be absolute")
+    return path
+
+
 def one_of(values: Iterable[str], complaint: str) -> Callable[[str], str]:
     """A parser for a value that is one of several."""
 
@@ -82,7 +88,7 @@ COMMAND = PeerCommand(
         Option("version", "V", "version", "", "show the version and exit", asks=True),
         Option("port", "p", "port", "PORT", "listen on this TCP port (10809)"),
         Option("bind", "b", "bind", "IFACE", "listen on this address (0.0.0.0)"),
-        Option("socket", "k", "socket", "PATH", "listen on this unix socket"),
+        Option("socket", "k", "socket", "PATH", "listen on this unix socket", parse=absolute),
         Option(
             "clients",
             "e",
@@ -171,7 +177,7 @@ def run(arguments: Any) -> int:
         console.complain("Invalid number of arguments")
         console.note(SEE_HELP)
         return 1
-    check_sockets(arguments)
+    check_security(arguments)
     for device in (arguments.disconnect, arguments.connect):
         if device is not None:
             raise Complaint(
@@ -202,9 +208,7 @@ def why_not_list(arguments: Any) -> str:
     return "--list is not supported: see nbdinfo(1)"
 
 
-def check_sockets(arguments: Any) -> None:
-    if arguments.socket is not None and not arguments.socket.startswith("/"):
-        raise Complaint("socket path must be absolute")
+def check_security(arguments: Any) -> None:
     if arguments.tls_creds is None:
         for name in ("tls_authz", "tls_hostname"):
             if getattr(arguments, name) is not None:

@@ -13,7 +13,7 @@ from imgtools.cli.arguments import Complaint
 from imgtools.cli.background import in_background
 from imgtools.cli.opening import gate_of
 from imgtools.cli.snapshots import load_snapshot
-from imgtools.errors import ImageError, from_os_error
+from imgtools.errors import ImageError, OutOfBounds, from_os_error
 from imgtools.nbd import protocol
 from imgtools.nbd.connections import HANDSHAKE_LIMIT
 from imgtools.nbd.export import Export
@@ -136,6 +136,9 @@ def open_disk(plan: Plan) -> Node:
         load_snapshot(disk, plan.snapshot)
         if plan.temporary:
             disk = Overlay(disk, os.environ.get("TMPDIR", TEMPORARY))
+        if plan.offset > disk.size:
+            text = f"Offset ({plan.offset}) cannot be greater than size of the containing file ({disk.size})"
+            raise OutOfBounds(text, path=disk.filename)
         return Window(disk, plan.offset) if plan.offset else disk
     except BaseException:
         disk.close()
@@ -179,6 +182,6 @@ def export_of(plan: Plan, disk: Node) -> Export:
         description=plan.description,
         read_only=plan.read_only,
         discards=plan.discards,
-        multi_conn=plan.clients != 1 or plan.read_only,
+        multi_conn=plan.clients != 1,
         contexts=contexts,
     )

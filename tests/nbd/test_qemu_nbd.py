@@ -1,0 +1,160 @@
+"""Under the name qemu-nbd: the peer's command line, its complaints and its exit statuses, beside the peer itself."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import imgtools
+from tests.cli.launch import PROGRAM
+from tests.conftest import require_tool, run
+
+MIB = 1 << 20
+
+REFUSED = """
+qemu-nbd
+qemu-nbd --foo x
+qemu-nbd -p
+qemu-nbd --aio
+qemu-nbd --image
+qemu-nbd a.raw b.raw
+qemu-nbd -e -1 a.raw
+qemu-nbd -e x a.raw
+qemu-nbd -e 5000000000 a.raw
+qemu-nbd -o x a.raw
+qemu-nbd -o 100M a.raw
+qemu-nbd -k rel.sock nothing
+qemu-nbd -k rel.sock -f raw
+qemu-nbd -k $PWD/x.sock nothing
+qemu-nbd -k $PWD/x.sock -f raw nothing
+qemu-nbd -k $PWD/x.sock -f foo a.raw
+qemu-nbd -k $PWD/x.sock -f qcow2 a.raw
+qemu-nbd -k $PWD/x.sock -o 0x10000000 -f raw a.raw
+qemu-nbd -k $PWD/x.sock -l foo b.qcow2
+qemu-nbd -k $PWD/x.sock -B foo b.qcow2
+qemu-nbd -k $PWD/x.sock --pid-file=nowhere/pid -f raw a.raw
+qemu-nbd -k $PWD/nowhere/x.sock -f raw a.raw
+qemu-nbd --fork -k $PWD/nowhere/x.sock -f raw a.raw
+qemu-nbd --fork -k $PWD/x.sock -f raw nothing
+qemu-nbd -p x -f raw a.raw
+qemu-nbd -b 999.1.1.1 -f raw a.raw
+qemu-nbd --cache=foo a.raw
+qemu-nbd --cache=none -n a.raw
+qemu-nbd --cache=none --cache=none a.raw
+qemu-nbd --discard=foo a.raw
+qemu-nbd --discard=unmap --discard=unmap a.raw
+qemu-nbd --detect-zeroes=foo a.raw
+qemu-nbd --detect-zeroes=unmap --discard=ignore a.raw
+qemu-nbd --aio=foo a.raw
+qemu-nbd --aio=threads --aio=threads a.raw
+qemu-nbd -L a.raw
+qemu-nbd -L --fork
+qemu-nbd -L -x foo
+qemu-nbd -L --cache=none
+qemu-nbd --image-opts -f raw driver=raw,file.filename=a.raw
+qemu-nbd --tls-creds=foo -k $PWD/x.sock a.raw
+qemu-nbd --tls-creds=x -c /dev/x nothing
+qemu-nbd --tls-authz=x a.raw
+qemu-nbd --tls-hostname=x a.raw
+qemu-nbd --selinux-label=x -f raw a.raw
+qemu-nbd --object=foo,id=x a.raw
+qemu-nbd --object=tls-creds-x509 a.raw
+qemu-nbd --object=tls-creds-x509,id=t a.raw
+qemu-nbd --object=secret,id=t a.raw
+qemu-nbd --object=secret,id=t,data=x --tls-creds=t a.raw
+qemu-nbd --object=tls-creds-anon,id=t --tls-creds=t a.raw
+qemu-nbd -T foo -k $PWD/x.sock -f raw nothing
+"""
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    """The program under the peer's name."""
+    program = tmp_path / "programs" / "qemu-nbd"
+    program.parent.mkdir()
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    directory = tmp_path / "work"
+    directory.mkdir()
+    imgtools.create_image(str(directory / "a.raw"), MIB, format="raw")
+    imgtools.create_image(str(directory / "b.qcow2"), MIB, format="qcow2")
+    return directory
+
+
+def outcome(program: str, line: str, work: Path) -> tuple[int, str, str]:
+    """Exit status and output of a command line that is refused at once."""
+    words = [word.replace("$PWD", str(work)) for word in shlex.split(line)[1:]]
+    done = subprocess.run(
+        [program, *words], cwd=work, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_command_lines_that_are_refused(ours: Path, work: Path) -> None:
+    require_tool("qemu-nbd")
+    differing = []
+    for line in REFUSED.strip().splitlines():
+        expected, found = outcome("qemu-nbd", line, work), outcome(str(ours), line, work)
+        # Ours may say more behind it: what to do.
+        if found[:2] != expected[:2] or not found[2].startswith(expected[2]):
+            differing.append(f"{line}\n  {expected}\n  {found}")
+    assert not differing, "\n".join(differing)
+
+
+def test_version_and_help(ours: Path) -> None:
+    assert run(ours, "--version").stdout.startswith("qemu-nbd ")
+    text = run(ours, "--help").stdout
+    for option in ("--port", "--load-snapshot", "--detect-zeroes", "--tls-creds"):
+        assert option in text
+
+
+def test_in_the_background_until_the_client_leaves(ours: Path, work: Path) -> None:
+    socket, pid = work / "s.sock", work / "pid"
+    run(ours, "--fork", f"--pid-file={pid}", "-x", "here", "-D", "text", "-k", socket, "-f", "qcow2", work / "b.qcow2")
+    told = json.loads(run(require_tool("nbdinfo"), "--json", f"nbd+unix:///here?socket={socket}").stdout)
+    assert told["exports"][0]["description"] == "text"
+    assert not told["exports"][0]["can_multi_conn"]  # for one client at a time
+    while Path(f"/proc/{pid.read_text().strip()}").exists():
+        pass
+    assert not socket.exists()
+
+
+def test_what_clients_are_told_is_what_the_peer_tells(ours: Path, work: Path) -> None:
+    """All of nbdinfo's answers, for each way of serving."""
+    told = []
+    for program in (str(ours), require_tool("qemu-nbd")):
+        answers = []
+        for words in ("-f qcow2 b.qcow2", "-r -f raw a.raw", "-e 4 -t -A -f qcow2 b.qcow2", "-o 65536 -f raw a.raw"):
+            socket = work / f"s{len(answers)}.sock"
+            process = subprocess.Popen([program, "-k", socket, "--pid-file=pid", *words.split()], cwd=work)
+            while not (work / "pid").exists():
+                assert process.poll() is None
+            done = run("nbdinfo", "--json", f"nbd+unix:///?socket={socket}")
+            answers.append(json.loads(done.stdout)["exports"][0] | {"uri": ""})
+            process.terminate()
+            process.wait()
+            (work / "pid").unlink()
+        told.append(answers)
+    for mine, theirs in zip(*told, strict=True):
+        assert mine == theirs
+
+
+def test_a_file_that_is_no_socket_is_not_replaced(ours: Path, work: Path) -> None:
+    before = (work / "b.qcow2").read_bytes()
+    done = run(ours, "-f", "raw", "-k", work / "b.qcow2", work / "a.raw", check=False)
+    assert done.returncode == 1 and "Address already in use" in done.stderr
+    assert (work / "b.qcow2").read_bytes() == before
+
+
+def test_kernel_devices(ours: Path, work: Path) -> None:
+    done = run(ours, "-c", "/dev/nbd0", "-f", "raw", work / "a.raw", check=False)
+    assert done.returncode == 1 and "nbd-client" in done.stderr and len(done.stderr.splitlines()) == 1
