@@ -23,13 +23,13 @@ from imgtools.nbd.session import CONNECTIONS, REPLY_PATIENCE, Session
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from imgtools.block.graph import Context
     from imgtools.block.node import Buffer, Node
 
-PIECE = 512 << 10
+PIECE = 256 << 10
 """Bytes of a request when there is more to read or write: its data fits the caches, and several are under way."""
 LARGEST_STATUS = 1 << 30
 """Bytes whose status is asked for at a time, which bounds what an answer may have to list."""
@@ -229,23 +229,7 @@ class NbdDriver(Driver):
     )
 
     def open_node(self, children: dict[str, Node], context: Context) -> Node:
-        options = context.options
-        address = address_of(options)
-        tls = tls_context(options, context.objects)
-        session = Session(
-            address,
-            tls=tls,
-            tls_hostname=options.get("tls-hostname"),
-            connections=options.get("connections", CONNECTIONS),
-            open_timeout=options.get("open-timeout", 0),
-            reconnect_delay=options.get("reconnect-delay", 0),
-            reply_timeout=options.get("timeout", REPLY_PATIENCE),
-        )
-        if context.writable and session.export.can(protocol.READ_ONLY):
-            session.close()
-            raise ReadOnly("request on denied: the NBD export is read-only", path=address.server)
-        filename = address.uri(tls=tls is not None)
-        return NbdNode(session, filename, read_only=not context.writable, cache=context.cache)
+        return open_export(context.options, context)
 
     def parse_name(self, name: str) -> dict[str, Any]:
         return options_of_name(name)
@@ -253,6 +237,27 @@ class NbdDriver(Driver):
     def plain_name(self, options: dict[str, Any], children: dict[str, Node]) -> str | None:
         address: Address = address_of(options)
         return address.uri()
+
+
+def open_export(
+    options: dict[str, Any], context: Context, contexts: Sequence[str] = (protocol.BASE_ALLOCATION,)
+) -> NbdNode:
+    """The export that the driver's options describe; block status will tell `contexts`."""
+    address, tls = address_of(options), tls_context(options, context.objects)
+    session = Session(
+        address,
+        tls=tls,
+        tls_hostname=options.get("tls-hostname"),
+        contexts=contexts,
+        connections=options.get("connections", CONNECTIONS),
+        open_timeout=options.get("open-timeout", 0),
+        reconnect_delay=options.get("reconnect-delay", 0),
+        reply_timeout=options.get("timeout", REPLY_PATIENCE),
+    )
+    if context.writable and session.export.can(protocol.READ_ONLY):
+        session.close()
+        raise ReadOnly("request on denied: the NBD export is read-only", path=address.server)
+    return NbdNode(session, address.uri(tls=tls is not None), read_only=not context.writable, cache=context.cache)
 
 
 def tls_context(options: dict[str, Any], objects: dict[str, Any]) -> ssl.SSLContext | None:

@@ -172,7 +172,7 @@ def run(arguments: Any) -> int:
         console.complain(f"warning: trace event '{pattern}' does not exist")
     check_repetitions(arguments)
     if arguments.list:
-        raise Complaint(why_not_list(arguments))
+        return list_exports(arguments)
     if len(arguments.operands) != (0 if arguments.disconnect else 1):
         console.complain("Invalid number of arguments")
         console.note(SEE_HELP)
@@ -196,16 +196,31 @@ def check_repetitions(arguments: Any) -> None:
         raise Complaint("setting detect-zeroes to unmap is not allowed without setting discard operation to unmap")
 
 
-def why_not_list(arguments: Any) -> str:
-    """--list with what goes against it, or at all."""
+def list_exports(arguments: Any) -> int:
+    """--list: print the exports of another server."""
+    from imgtools.cli.nbd.list import show_as_qemu_nbd
+    from imgtools.nbd.address import Address
+    from imgtools.nbd.inspect import inspect_server
+
+    check_list(arguments)
+    check_sockets(arguments)
+    if arguments.tls_creds is not None:
+        raise Complaint("--list with --tls-creds is not supported: see imgtools nbd list")
+    port = str(arguments.port or DEFAULT_PORT)
+    host = None if arguments.socket else arguments.bind or "0.0.0.0"
+    show_as_qemu_nbd(inspect_server(Address(arguments.socket, host, port, "").uri()))
+    return 0
+
+
+def check_list(arguments: Any) -> None:
+    """Refuse what goes against --list."""
     per_device = (arguments.name, arguments.description, arguments.snapshot, arguments.offset, arguments.format)
     if arguments.operands or arguments.disconnect:
-        return "List mode is incompatible with a file name"
+        raise Complaint("List mode is incompatible with a file name")
     if arguments.background:
-        return "List mode is incompatible with forking"
+        raise Complaint("List mode is incompatible with forking")
     if any(each is not None for each in per_device) or arguments.bitmaps or arguments.depth or arguments.caches:
-        return "List mode is incompatible with per-device settings"
-    return "--list is not supported: see nbdinfo(1)"
+        raise Complaint("List mode is incompatible with per-device settings")
 
 
 def check_security(arguments: Any) -> None:

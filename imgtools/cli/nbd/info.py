@@ -1,0 +1,52 @@
+"""imgtools nbd info: what a server tells of an export."""
+
+from __future__ import annotations
+
+from imgtools.cli import console
+from imgtools.cli.getopt import Command, Option, UsageError
+from imgtools.cli.json_text import to_json
+from imgtools.nbd.client_handshake import printable
+from imgtools.nbd.inspect import Server, inspect_export
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+JSON = Option("json", "", "json", "", "print JSON, under nbdinfo's names")
+
+COMMAND = Command(
+    "nbd info",
+    "URI",
+    "Tell what a server says of an export: its size, what it can do, its block sizes and meta contexts.",
+    (JSON, Option("size", "", "size", "", "print only the size, in bytes")),
+)
+
+
+def run(arguments: Any) -> int:
+    if len(arguments.operands) != 1:
+        raise UsageError("Expecting one NBD URI")
+    server = inspect_export(arguments.operands[0])
+    if arguments.size:
+        console.say(str(server.exports[0].export.size))
+    else:
+        show(server, arguments.json)
+    return 0
+
+
+def show(server: Server, as_json: bool) -> None:
+    """Print what is known of a server and its exports."""
+    facts = server.as_dict()
+    if as_json:
+        console.say(to_json(facts))
+        return
+    packets = "extended headers" if server.extended else "structured packets" if server.structured else "simple packets"
+    console.say(f"protocol: newstyle-fixed {'with' if server.tls else 'without'} TLS, using {packets}")
+    for export in facts["exports"]:
+        console.say(f'export="{printable(export.pop("export-name"))}":')
+        size = export.pop("export-size")
+        console.say(f"\texport-size: {size} ({export.pop('export-size-str')})")
+        for name, value in export.items():
+            if isinstance(value, list):
+                console.say(f"\t{name}:" + "".join(f"\n\t\t{printable(each)}" for each in value))
+            else:
+                console.say(f"\t{name}: {printable(str(value).lower() if isinstance(value, bool) else str(value))}")
