@@ -203,7 +203,7 @@ def list_exports(arguments: Any) -> int:
     from imgtools.nbd.inspect import inspect_server
 
     check_list(arguments)
-    check_sockets(arguments)
+    check_security(arguments)
     if arguments.tls_creds is not None:
         raise Complaint("--list with --tls-creds is not supported: see imgtools nbd list")
     port = str(arguments.port or DEFAULT_PORT)
