@@ -157,6 +157,29 @@ def test_environment(guest: Interpreter, prefix: str) -> None:
     assert state(guest)[:3] == before[:3]
 
 
+# fninit; mov dword [rdi], 3f800000h; mov word [rdi + 4], 33bh; fldcw [rdi + 4]; fldz; fdivr dword [rdi]
+DIVIDE_IN_MEMORY = ("dbe3", "c7070000803f", "66c747043b03", "d96f04", "d9ee", "d83f")
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("protected", [True, False])
+def test_pointers_of_an_exception(native: bool, protected: bool) -> None:
+    """Where the division by zero and its operand are, in the four layouts of the environment."""
+    guest = Interpreter(32, native=native)
+    guest.core.cpu.cr0 = 0x31 if protected else 0x30
+    guest.processor.state_changed()
+    place = CODE + len(bytes.fromhex("".join(DIVIDE_IN_MEMORY[:-1])))
+    assert execute(guest, *DIVIDE_IN_MEMORY, "d937", "66d97740") == -1  # fnstenv [edi]; fnstenv16 [edi + 64]
+    wide = [int.from_bytes(guest.space.read(AREA + 12 + step, 4), "little") for step in range(0, 16, 4)]
+    narrow = [int.from_bytes(guest.space.read(AREA + 70 + step, 2), "little") for step in range(0, 8, 2)]
+    if protected:
+        assert wide == [place, 0, AREA, 0xFFFF0000]
+        assert narrow == [place & 0xFFFF, 0, AREA & 0xFFFF, 0]
+    else:
+        assert wide == [place & 0xFFFF, place >> 16 << 12, AREA & 0xFFFF, AREA >> 16 << 12 | 0xFFFF0000]
+        assert narrow == [place & 0xFFFF, (place >> 16 & 15) << 12, AREA & 0xFFFF, (AREA >> 16 & 15) << 12]
+
+
 BAD_HEADERS = {"XSTATE_BV": b"\x80", "XCOMP_BV": b"\0" * 8 + b"\1", "reserved": b"\0" * 16 + b"\1"}
 
 

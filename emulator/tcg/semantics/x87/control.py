@@ -230,8 +230,9 @@ def store_environment(core: Ptr[Core], out: Ptr[u8], wide: bool) -> None:
     words[3] = instruction
     words[5] = data
     if not core.code_kind & PROTECTED:  # linear addresses of 32 or 20 bits, in two parts
-        words[4] = instruction >> 16 << 12 if wide else instruction >> 16 & 15 << 12
-        words[6] = data >> 16 << 12 if wide else data >> 16 & 15 << 12
+        upper = u32(0xFFFF if wide else 15)
+        words[4] = (instruction >> 16 & upper) << 12
+        words[6] = (data >> 16 & upper) << 12
         words[3] &= 0xFFFF
         words[5] &= 0xFFFF
     if not wide:

@@ -13,10 +13,11 @@ not, the summary bit is set, and the next instruction that waits raises #MF.
 from __future__ import annotations
 
 from emulator.native import Ptr, addressof, function, u16, u32, u64
+from emulator.x86.instruction import CS
 from emulator.x86.state import Extended
 
-from ...core import IN_MEMORY, Core, Op
-from ...operands import effective_address
+from ...core import IN_MEMORY, PROTECTED, Core, Op
+from ...operands import effective_address, linear_address
 from ...softfloat.number import (
     DENORMAL,
     INDEFINITE,
@@ -135,10 +136,19 @@ def note(core: Ptr[Core], op: Ptr[Op], flags: u32) -> bool:
     core.cpu.x87_status |= u16(flags)
     if flags & EXCEPTIONS & ~u32(core.cpu.x87_control):
         core.cpu.x87_status |= SUMMARY | BUSY
-        core.cpu.x87_instruction = op.rip
-        core.cpu.x87_operand = effective_address(core, op) if op.flags & IN_MEMORY else u64(0)
+        note_pointers(core, op)
         return False
     return True
+
+
+@function(inline="never")
+def note_pointers(core: Ptr[Core], op: Ptr[Op]) -> None:
+    """Where the instruction and its operand are: offsets, but linear addresses in real and virtual-8086 mode."""
+    linear = not core.code_kind & PROTECTED
+    core.cpu.x87_instruction = op.rip + (core.cpu.segments[CS].base if linear else 0)
+    core.cpu.x87_operand = 0
+    if op.flags & IN_MEMORY:
+        core.cpu.x87_operand = linear_address(core, op) if linear else effective_address(core, op)
 
 
 @function(inline="never")
