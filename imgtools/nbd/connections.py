@@ -11,7 +11,8 @@ import threading
 import time
 
 from imgtools.nbd.handshake import Handshake
-from imgtools.nbd.transmission import ProtocolError, Transmission
+from imgtools.nbd.transmission import Transmission
+from imgtools.nbd.wire import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ class Export:
         return flags
 
     def zeroes_fast(self, offset: int, length: int) -> bool:
-        """Whether the range can be made zero without writing it: it is zero already, or its file can have holes."""
+        """Whether the range can be made zero without writing it, so far as that is sure: because it is zero already."""
         from imgtools.block.extent import READS_ZERO
 
         return all(extent.kind in READS_ZERO for extent in self.node.extents(offset, length))

@@ -13,7 +13,7 @@ import time
 
 from imgtools.nbd import protocol
 from imgtools.nbd.replies import ExtendedReplies, SimpleReplies, StructuredReplies
-from imgtools.nbd.transmission import ProtocolError
+from imgtools.nbd.wire import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

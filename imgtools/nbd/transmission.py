@@ -5,9 +5,8 @@ Specification: proto.md, "Transmission phase". One thread does it all:
     one receive, as large as it gets     every whole request in it is carried out     one send of all replies
 
 so a client that keeps many requests in flight costs two system calls for all of them. What a connection needs
-beside the disk is bounded and allocated once: requests arrive in `inbox`, replies are laid out in `outbox`, the
-data of large writes passes through `payload` piece by piece. Large reads go from the file to the socket without
-being copied, where the disk says in which file they lie.
+beside the disk is bounded, and allocated once (`wire`). Large reads go from the file to the socket without being
+copied, where the disk says in which file they lie.
 
 A read that would have to wait for a device is put off until everything else in the batch is done, and the device
 is told of it at once, so that it works on all of them together.
@@ -16,12 +15,9 @@ is told of it at once, so that it works on all of them together.
 from __future__ import annotations
 
 import errno
-import os
 from itertools import islice
 
-from imgtools.block.extent import DATA, READS_ZERO
-from imgtools.block.node import ZEROES
-from imgtools.block.protocols.file import FileNode
+from imgtools.block.extent import READS_ZERO
 from imgtools.errors import BadOption, ImageError, OutOfBounds, ReadOnly, UnsupportedFeature
 from imgtools.nbd import protocol
 from imgtools.nbd.protocol import (
@@ -42,56 +38,27 @@ from imgtools.nbd.protocol import (
     REPLY_DONE,
 )
 from imgtools.nbd.replies import StructuredReplies
+from imgtools.nbd.wire import INBOX, LARGE, OUTBOX, PAGE_BORDER, PIECE, ProtocolError, Wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from imgtools.block.extent import Extent
     from imgtools.nbd.handshake import Agreement
 
-INBOX = 320 << 10
-"""A burst of 64 writes of a page fits in."""
-LARGE = 64 << 10
-"""From this size on reads and writes go piece by piece, and not through the inbox."""
-PIECE = 1 << 20
-"""Bytes of a large read or write that are held at a time."""
-OUTBOX = 2 * PIECE
-PAGE_BORDER = 4080
-"""Where in a large bytearray the first page begins: reads into whole pages are several times faster."""
 MAX_STATUS = 1 << 14
 """Runs in a block status reply. A client asks again for what it was not told."""
 
 
-class ProtocolError(Exception):
-    """The peer broke the rules, or can no longer be answered: the connection ends."""
-
-
-class Transmission:
+class Transmission(Wire):
     """The requests of one client, on the terms that its handshake agreed upon."""
 
     def __init__(self, agreement: Agreement) -> None:
-        self.socket = agreement.socket
-        self.splices = agreement.splices
+        super().__init__(agreement.socket, agreement.replies, splices=agreement.splices)
         self.export = agreement.export
         self.contexts = agreement.contexts
-        self.replies = agreement.replies
-        self.head_size = self.replies.request.size
         self.node = self.export.node
-        self.inbox = bytearray(INBOX)
-        self.incoming = memoryview(self.inbox)
-        self.at = self.end = 0
-        """What was received and not yet looked at: inbox[at:end]."""
-        self.payload = memoryview(b"")
-        """PIECE bytes, once there is a large write."""
-        self.unread = 0
-        """Bytes of the present request's data that were not taken yet."""
-        self.appetite = INBOX
-        """How much to receive at a time."""
-        self.outbox = bytearray(OUTBOX)
-        self.outgoing = memoryview(self.outbox)
-        self.first = self.used = 0
-        """What waits to be sent: outbox[first:used]."""
+        self.head_size = self.replies.request.size
         self.late: list[tuple[int, int, int]] = []
         """Reads that wait for a device: (cookie, offset, length)."""
         self.leaving = False
@@ -154,16 +121,6 @@ class Transmission:
                 self.used = 0
 
     # Batches.
-
-    def _receive_more(self) -> int:
-        """Take what has come, as much as fits behind what is left; how much there is then, 0 at the client's end."""
-        left = self.end - self.at
-        self.incoming[:left] = self.incoming[self.at : self.end]
-        count = self.socket.recv_into(self.incoming[left : left + self.appetite])
-        self.appetite = INBOX
-        if left and not count:
-            raise ProtocolError("the client hung up in the middle of a request")
-        return left + count
 
     def _answer_late(self) -> None:
         for cookie, offset, length in self.late:
@@ -329,45 +286,7 @@ class Transmission:
             raise BadOption("a meta context that was not agreed upon, or twice the same")
         return effect, wanted
 
-    # Data of requests.
-
-    def _take_data(self, length: int) -> memoryview:
-        """The next `length` bytes, at most PIECE, of the present request's data."""
-        if not self.payload:
-            self.payload = memoryview(bytearray(PAGE_BORDER + PIECE))[PAGE_BORDER:]
-        here = min(length, self.end - self.at)
-        self.payload[:here] = self.incoming[self.at : self.at + here]
-        self.at += here
-        if here < length:
-            self._send()  # a client that is slow with its data need not wait for earlier answers
-        while here < length:
-            count = self.socket.recv_into(self.payload[here:length])
-            if not count:
-                raise ProtocolError("the client hung up in the middle of a request")
-            here += count
-        self.unread -= length
-        return self.payload[:length]
-
-    def _skip_data(self) -> None:
-        """Throw away what was not taken of the present request's data."""
-        while self.unread:
-            self._take_data(min(self.unread, PIECE))
-
-    # Replies.
-
-    def _room_for(self, length: int) -> int:
-        """Where in the outbox the data of a reply may be laid, with room for its header before it."""
-        start = self.used + self.replies.data_head
-        if length < LARGE and start + length <= OUTBOX:
-            return start
-        self._send()
-        self.first = self.used = PAGE_BORDER - self.replies.data_head
-        return PAGE_BORDER
-
-    def _head(self, start: int, cookie: int, request: int, offset: int, length: int, flags: int) -> None:
-        """Lay the header of a read's data in front of `start`."""
-        self.replies.data(self.outbox, start - self.replies.data_head, cookie, request, offset, length, flags)
-        self.used = start
+    # Answers.
 
     def _done(self, cookie: int, offset: int) -> None:
         """The request was carried out."""
@@ -381,35 +300,6 @@ class Transmission:
 
     def _fail(self, cookie: int, offset: int, error: ImageError) -> None:
         self._put(self.replies.error(cookie, offset, _number_of(error), str(error)))
-
-    def _put(self, message: bytes) -> None:
-        if self.used + len(message) > OUTBOX:
-            self._send()
-        self.outbox[self.used : self.used + len(message)] = message
-        self.used += len(message)
-
-    def _send(self) -> None:
-        if self.used > self.first:
-            self.socket.sendall(self.outgoing[self.first : self.used])
-        self.first = self.used = 0
-
-    def _file(self, extent: Extent) -> FileNode | None:
-        """The file that a large extent's bytes can be passed on from, without being copied."""
-        if self.splices and extent.kind == DATA and extent.length >= LARGE and isinstance(extent.storage, FileNode):
-            return extent.storage
-        return None
-
-    def _splice(self, extent: Extent) -> None:
-        """Send an extent's bytes from its file."""
-        assert isinstance(extent.storage, FileNode) and extent.offset is not None
-        self._send()
-        at, left = extent.offset, extent.length
-        while left:
-            count = os.sendfile(self.socket.fileno(), extent.storage.fd, at, left)
-            if not count:  # the file was cut short under our hands: it reads as zeroes from there
-                count = min(left, len(ZEROES))
-                self.socket.sendall(ZEROES[:count])
-            at, left = at + count, left - count
 
 
 COMMANDS: dict[int, tuple[Callable[[Transmission, int, int, int, int], None], int, bool]] = {
