@@ -19,6 +19,7 @@ from emulator.x86.flat import TOO_LONG, TRUNCATED, Record, decode_flat
 
 from .core import GP, HASH_SLOTS, JUMP_SLOTS, MAX_BLOCK, Block, Core, Jump, Op
 from .operands import LIMIT_32, fault, memory_fault
+from .peephole import forget, look_back
 from .predecode import CONTINUE, ENDS, PROTECTION, STALE, UNDEFINED, fill
 
 MAX_LENGTH = 15
@@ -133,6 +134,7 @@ def make(core: Ptr[Core], rip: u64, physical: u64, slot: u32) -> Ptr[Op]:
     count: u32 = 0
     length: u32 = 0
     record = Record()
+    forget(core)
     while count < MAX_BLOCK and length < room:
         size = decode_flat(code + length, i32(min(room - length, MAX_LENGTH)), i32(core.code_bits), record)
         if size == TRUNCATED:
@@ -144,6 +146,7 @@ def make(core: Ptr[Core], rip: u64, physical: u64, slot: u32) -> Ptr[Op]:
             raise_at(core, op, rip + (length - 1), PROTECTION if size == TOO_LONG else UNDEFINED)
             break
         properties = fill(core, record, op, rip + length)
+        look_back(core, record, op, properties)
         length += u32(size)
         if properties & ENDS:
             break

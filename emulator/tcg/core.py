@@ -165,6 +165,14 @@ class Core:
 
     handlers: Ptr[u64]  # by number
     variants: Ptr[u16]  # handler numbers by form, size and kind of operand
+    near: Ptr[u16]  # by number: the same for 64-bit mode and an address by base and displacement, or 0
+    indexed: Ptr[u16]  # and with an index
+    silent: Ptr[u16]  # by number: the same without flags, or 0
+    fused: Ptr[u16]  # by number: the first of 16 that branch on a condition, too, or 0
+    last_number: u32  # of the handler that was chosen last
+    previous_number: u32  # and of the one before
+    candidate: Ptr[Op]  # whose flags may turn out to be overwritten, or null
+    candidate_number: u32  # its handler then
     stop: Op
     single: Array[Op, 2]  # an instruction that is not cached, and what leads on behind it
     code: Array[u8, 16]

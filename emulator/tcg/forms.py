@@ -16,7 +16,9 @@ from emulator.x86.notation import Form
 from emulator.x86.table import ENCODINGS, FORMS
 
 from .fixed import FIXED
+from .flags import CONDITIONS
 from .semantics import MODULES
+from .semantics.shortcuts import FUSIBLE, INDEXED_HANDLERS, NEAR_HANDLERS, SILENT, with_branch
 
 SIZES = (16, 32, 64)
 MAIN = "main"
@@ -41,6 +43,10 @@ class Handlers(NamedTuple):
     functions: list[Function]
     variants: list[int]
     units: list[str]
+    near: list[int]  # by number: the handler for 64-bit mode and an address without index, 0 if there is none
+    indexed: list[int]  # and with one
+    silent: list[int]  # by number: the handler that leaves the flags, 0 if there is none
+    fused: list[int]  # by number: the first of the 16 handlers with a conditional branch behind, 0 if there is none
 
 
 @cache
@@ -64,7 +70,26 @@ def handlers() -> Handlers:
                 if not family:
                     continue
                 variants[index * 8 + number * 2 + memory] = numbers[family[0]]
-    return Handlers(list(numbers), variants, units)
+    near, indexed, silent, fused = {}, {}, {}, {}
+    for plain in list(numbers):
+        for found, shorter in ((near, NEAR_HANDLERS), (indexed, INDEXED_HANDLERS)):
+            if plain in shorter:
+                found[numbers[plain]] = numbers.setdefault(shorter[plain], len(numbers))
+    for plain in list(numbers):
+        if plain in SILENT:
+            silent[numbers[plain]] = numbers.setdefault(SILENT[plain], len(numbers))
+        if plain in FUSIBLE:
+            fused[numbers[plain]] = len(numbers)
+            for condition in CONDITIONS:
+                numbers[with_branch(plain, condition)] = len(numbers)
+    count = len(numbers)
+    units += [MAIN] * (count - len(units))
+    return Handlers(
+        list(numbers),
+        variants,
+        units,
+        *([found.get(number, 0) for number in range(count)] for found in (near, indexed, silent, fused)),
+    )
 
 
 def make(form: Form, size: int, memory: bool) -> tuple[list[Function], str]:

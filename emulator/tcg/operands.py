@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import cache
 from types import SimpleNamespace
 
-from emulator.native import Ptr, addressof, function, likely, u8, u16, u32, u64, unlikely
+from emulator.native import Function, Ptr, addressof, function, likely, u8, u16, u32, u64, unlikely
 from emulator.softmmu.access import can_access, read_slow, write_slow
 from emulator.softmmu.structs import NOT_CANONICAL, PAGE_SHIFT, PAGE_SIZE, READ, TLB_SLOTS, WRITE
 from emulator.x86.instruction import SS
@@ -176,6 +176,36 @@ def modify_place(core: Ptr[Core], op: Ptr[Op], size: u32) -> Ptr[u8]:
 
 
 @function(inline="always")
+def near_address(core: Ptr[Core], op: Ptr[Op]) -> u64:
+    """The linear address in 64-bit mode, by a base and a displacement."""
+    return get_u64(core, op.base) + op.displacement
+
+
+@function(inline="always")
+def indexed_address(core: Ptr[Core], op: Ptr[Op]) -> u64:
+    """The same with an index."""
+    return get_u64(core, op.base) + (get_u64(core, op.index) << (op.scale & 3)) + op.displacement
+
+
+@cache
+def simple(address_of: Function) -> SimpleNamespace:
+    """`read_place` and `modify_place` for addresses of 64-bit mode without a segment's base."""
+    name = f"{address_of.symbol}.%s"
+
+    @function(symbol=name % "read", inline="always")
+    def read(core: Ptr[Core], op: Ptr[Op], size: u32) -> Ptr[u8]:
+        host = direct(core, READ, address_of(core, op), size)
+        return host if likely(bool(host)) else read_place_slow(core, op, size)
+
+    @function(symbol=name % "modify", inline="always")
+    def modify(core: Ptr[Core], op: Ptr[Op], size: u32) -> Ptr[u8]:
+        host = direct(core, WRITE, address_of(core, op), size)
+        return host if likely(bool(host)) else modify_place_slow(core, op, size)
+
+    return SimpleNamespace(read=read, modify=modify)
+
+
+@function(inline="always")
 def finish(core: Ptr[Core], place: Ptr[u8], size: u32) -> None:
     """Write back what `modify_place` had to copy."""
     if unlikely(place == Ptr[u8](addressof(core.scratch[0]))):
@@ -225,6 +255,24 @@ def access(kind: type) -> SimpleNamespace:
                 return True
         return store_slow(core, op, size, u64(value))
 
+    @function(symbol=name % "push_long", inline="always")
+    def push_long(core: Ptr[Core], value: kind) -> bool:
+        """`push` in 64-bit mode."""
+        offset = core.cpu.registers[4] - size
+        host = direct(core, WRITE, offset, size)
+        if likely(bool(host)):
+            Ptr[kind](host)[0] = value
+        elif not deposit(core, SS, offset, size, u64(value)):
+            return False
+        core.cpu.registers[4] = offset
+        return True
+
+    @function(symbol=name % "peek_long", inline="always")
+    def peek_long(core: Ptr[Core], offset: u64) -> Ptr[u8]:
+        """`peek` in 64-bit mode."""
+        host = direct(core, READ, offset, size)
+        return host if likely(bool(host)) else peek_slow(core, offset, size)
+
     @function(symbol=name % "push", inline="always")
     def push(core: Ptr[Core], value: kind) -> bool:
         """Push; false is a fault, and the stack pointer is as it was."""
@@ -245,7 +293,10 @@ def access(kind: type) -> SimpleNamespace:
             return host
         return peek_slow(core, offset & core.stack_mask, size)
 
-    return SimpleNamespace(get=get, put=put, store=store, push=push, peek=peek)
+    return SimpleNamespace(
+        get=get, put=put, store=store, push=push, peek=peek,
+        push_long=push_long, peek_long=peek_long,
+    )  # fmt: skip
 
 
 @function(inline="never")
@@ -253,6 +304,22 @@ def peek_slow(core: Ptr[Core], offset: u64, size: u32) -> Ptr[u8]:
     if fetch(core, SS, offset, size, addressof(core.scratch[0])):
         return Ptr[u8](addressof(core.scratch[0]))
     return Ptr[u8](0)
+
+
+@cache
+def simple_store(kind: type, address_of: Function) -> Function:
+    """`access(kind).store` for addresses of 64-bit mode without a segment's base."""
+    size = kind.bits // 8
+
+    @function(symbol=f"{address_of.symbol}.store_{kind}", inline="always")
+    def store(core: Ptr[Core], op: Ptr[Op], value: kind) -> bool:
+        host = direct(core, WRITE, address_of(core, op), size)
+        if likely(bool(host)):
+            Ptr[kind](host)[0] = kind(value)
+            return True
+        return store_slow(core, op, size, u64(value))
+
+    return store
 
 
 TYPES = {8: u8, 16: u16, 32: u32, 64: u64}

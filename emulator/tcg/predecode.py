@@ -189,7 +189,13 @@ def fill(core: Ptr[Core], record: Ptr[Record], op: Ptr[Op], rip: u64) -> u32:
         op.index = TABLE_INDEX
     if properties & ONE:
         op.immediate = 1
-    op.handler = core.handlers[handler_number(core, record, properties)]
+    number = handler_number(core, record, properties)
+    if is_simple(core, op):
+        shorter = u32(core.near[number] if op.index == ZERO else core.indexed[number])
+        if shorter:
+            number = shorter
+    core.last_number = number
+    op.handler = core.handlers[number]
     return properties
 
 
@@ -205,6 +211,12 @@ def fill_segment(core: Ptr[Core], op: Ptr[Op], segment: i32) -> None:
         op.segment_base = ZERO
     else:
         op.flags |= CHECKED
+
+
+@function
+def is_simple(core: Ptr[Core], op: Ptr[Op]) -> bool:
+    """Whether it is 64-bit code and the address, if there is one, has 64 bits and no segment's base."""
+    return core.code_kind & CODE_SIZE == CODE_64 and op.mask == ~u64(0) and op.segment_base == ZERO
 
 
 @function

@@ -56,13 +56,17 @@ class Processor:
 
     def _allocate(self, ops: int, addresses: Sequence[int]) -> None:
         """The tables, and room for predecoded code."""
-        variants = handlers().variants
-        table = (ctypes.c_uint64 * len(addresses))(*addresses)
-        numbers = (ctypes.c_uint16 * len(variants))(*variants)
-        op_room, block_room = (Op.ctype * ops)(), (Block.ctype * (ops // 4))()
-        self._keep += [table, numbers, op_room, block_room]
+        made = handlers()
         core = self.core
-        core.handlers, core.variants = ctypes.addressof(table), ctypes.addressof(numbers)
+        table = (ctypes.c_uint64 * len(addresses))(*addresses)
+        op_room, block_room = (Op.ctype * ops)(), (Block.ctype * (ops // 4))()
+        self._keep += [table, op_room, block_room]
+        core.handlers = ctypes.addressof(table)
+        for field in ("variants", "near", "indexed", "silent", "fused"):
+            numbers = getattr(made, field)
+            array = (ctypes.c_uint16 * len(numbers))(*numbers)
+            self._keep.append(array)
+            setattr(core, field, ctypes.addressof(array))
         core.ops, core.op_limit = ctypes.addressof(op_room), ops
         core.blocks, core.block_limit = ctypes.addressof(block_room), ops // 4
         core.stop.handler = table[STOP]

@@ -19,6 +19,36 @@ RSP, RBP, RCX = 4, 5, 1
 
 
 @cache
+def _push_long() -> Function:
+    """PUSH of a register in 64-bit mode."""
+    get, push_value = access(u64).get, access(u64).push_long
+
+    @function(symbol="emulator.tcg.push.long")
+    def register(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+        return op + 1 if push_value(core, get(core, op.a)) else faulted(core, op)
+
+    return register
+
+
+@cache
+def _pop_long() -> Function:
+    """POP to a register in 64-bit mode."""
+    peek = access(u64).peek_long
+
+    @function(symbol="emulator.tcg.pop.long")
+    def register(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+        pointer = core.cpu.registers[RSP]
+        place = peek(core, pointer)
+        if not place:
+            return faulted(core, op)
+        core.cpu.registers[RSP] = pointer + 8
+        Ptr[u64](u64(core) + op.a)[0] = Ptr[u64](place)[0]
+        return op + 1
+
+    return register
+
+
+@cache
 def _push(bits: int, source: str) -> Function:
     kind, size = TYPES[bits], bits // 8
     get, push = access(kind).get, access(kind).push
@@ -196,11 +226,11 @@ def _jump_conditional(condition: Function) -> Function:
 
 
 @cache
-def _call_direct(size: int) -> Function:
+def _call_direct(size: int, long: bool = False) -> Function:
     kind = TYPES[size]
-    push = access(kind).push
+    push = access(kind).push_long if long else access(kind).push
 
-    @function(symbol=f"emulator.tcg.call{size}")
+    @function(symbol=f"emulator.tcg.call{size}{'.long' if long else ''}")
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
         if not valid_target(core, op.immediate):
             return raised(core, op, GP, 0)
@@ -237,6 +267,26 @@ def _indirect(size: int, calls: bool) -> tuple[Function, Function]:
         return go(core, op, get(core, op.a))
 
     return register, memory
+
+
+@cache
+def _return_long() -> Function:
+    """RET in 64-bit mode."""
+    peek = access(u64).peek_long
+
+    @function(symbol="emulator.tcg.ret.long")
+    def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+        pointer = core.cpu.registers[RSP]
+        place = peek(core, pointer)
+        if not place:
+            return faulted(core, op)
+        target = Ptr[u64](place)[0]
+        if not valid_target(core, target):
+            return raised(core, op, GP, 0)
+        core.cpu.registers[RSP] = pointer + 8
+        return jump(core, op, target)
+
+    return handler
 
 
 @cache
@@ -319,3 +369,11 @@ HANDLERS = {
     "LOOPNE": always(loop_not_equal),
     "JCXZ": always(jump_counter_zero),
 }
+
+LONG = {
+    _push(64, "r"): _push_long(),
+    _pop(64, False): _pop_long(),
+    _call_direct(64): _call_direct(64, True),
+    _return(64, False): _return_long(),
+}
+"""What is shorter in 64-bit mode, where stacks have neither base nor limit."""

@@ -16,9 +16,25 @@ from emulator.x86.notation import Form, OperandCode
 
 from ..control import faulted
 from ..core import Core, Op
-from ..operands import TYPES, access, finish, modify_place, read_place
+from ..operands import (
+    TYPES,
+    access,
+    finish,
+    indexed_address,
+    modify_place,
+    near_address,
+    read_place,
+    simple,
+    simple_store,
+)
 
 MEMORY_OPERANDS = "EMWQO"
+# Where memory is: anywhere; or in 64-bit mode without a segment's base, at a base and a displacement, with an index
+ANYWHERE, NEAR, INDEXED = range(3)
+REACH_NAMES = ("", ".near", ".indexed")
+ADDRESSES = (None, near_address, indexed_address)
+READERS = (read_place, *(simple(address).read for address in ADDRESSES[1:]))
+MODIFIERS = (modify_place, *(simple(address).modify for address in ADDRESSES[1:]))
 SIZES = {"b": 8, "bs": 8, "w": 16, "d": 32, "q": 64}
 
 
@@ -44,24 +60,29 @@ def shape_of(form: Form, memory: bool) -> str:
     return "".join(kind_of(code, memory) for code in form.operands[:2])
 
 
-def binary(f: Function, shape: str, bits: int, source_bits: int = 0) -> Function:
+def binary(f: Function, shape: str, bits: int, source_bits: int = 0, reach: int = ANYWHERE) -> Function:
     """target = f(target, source)."""
-    return _binary(f, shape, bits, source_bits or bits)
+    return _binary(f, shape, bits, source_bits or bits, reach)
 
 
 @cache
-def _binary(f: Function, shape: str, bits: int, source_bits: int) -> Function:
-    maker = {"rr": _rr, "ri": _ri, "rm": _rm, "mr": _mr, "mi": _mi}[shape]
-    return maker(f, bits, source_bits, f"{f.symbol}.{shape}{bits}.{source_bits}")
+def _binary(f: Function, shape: str, bits: int, source_bits: int, reach: int) -> Function:
+    symbol = f"{f.symbol}.{shape}{bits}.{source_bits}{REACH_NAMES[reach]}"
+    if shape in ("rr", "ri"):
+        return (_rr if shape == "rr" else _ri)(f, bits, source_bits, symbol)
+    maker = {"rm": _rm, "mr": _mr, "mi": _mi}[shape]
+    return maker(f, bits, source_bits, symbol, reach=reach)
 
 
 @cache
-def compare(f: Function, shape: str, bits: int) -> Function:
+def compare(f: Function, shape: str, bits: int, reach: int = ANYWHERE) -> Function:
     """f(target, source), for its flags: memory is only read."""
-    symbol = f"{f.symbol}.read.{shape}{bits}"
+    symbol = f"{f.symbol}.read.{shape}{bits}{REACH_NAMES[reach]}"
     if shape in ("mr", "mi"):
-        return (_read_mr if shape == "mr" else _read_mi)(f, bits, symbol)
-    return {"rr": _rr, "ri": _ri, "rm": _rm}[shape](f, bits, bits, symbol, writes=False)
+        return (_read_mr if shape == "mr" else _read_mi)(f, bits, symbol, reach)
+    if shape == "rm":
+        return _rm(f, bits, bits, symbol, writes=False, reach=reach)
+    return (_rr if shape == "rr" else _ri)(f, bits, bits, symbol, writes=False)
 
 
 @cache
@@ -98,13 +119,13 @@ def _ri(f, bits, source_bits, symbol, writes=True):
     return handler
 
 
-def _rm(f, bits, source_bits, symbol, writes=True):
-    target, source = access(TYPES[bits]), TYPES[source_bits]
+def _rm(f, bits, source_bits, symbol, writes=True, reach=ANYWHERE):
+    target, source, read = access(TYPES[bits]), TYPES[source_bits], READERS[reach]
     get, put, size = target.get, target.put, source.bits // 8
 
     @function(symbol=symbol)
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
-        place = read_place(core, op, size)
+        place = read(core, op, size)
         if not place:
             return faulted(core, op)
         result = f(core, get(core, op.a), Ptr[source](place)[0])
@@ -115,12 +136,12 @@ def _rm(f, bits, source_bits, symbol, writes=True):
     return handler
 
 
-def _mr(f, bits, source_bits, symbol):
-    kind, get_source, size = TYPES[bits], access(TYPES[source_bits]).get, bits // 8
+def _mr(f, bits, source_bits, symbol, reach):
+    kind, get_source, size, modify = TYPES[bits], access(TYPES[source_bits]).get, bits // 8, MODIFIERS[reach]
 
     @function(symbol=symbol)
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
-        place = modify_place(core, op, size)
+        place = modify(core, op, size)
         if not place:
             return faulted(core, op)
         Ptr[kind](place)[0] = f(core, Ptr[kind](place)[0], get_source(core, op.b))
@@ -130,12 +151,12 @@ def _mr(f, bits, source_bits, symbol):
     return handler
 
 
-def _mi(f, bits, source_bits, symbol):
-    kind, source, size = TYPES[bits], TYPES[source_bits], bits // 8
+def _mi(f, bits, source_bits, symbol, reach):
+    kind, source, size, modify = TYPES[bits], TYPES[source_bits], bits // 8, MODIFIERS[reach]
 
     @function(symbol=symbol)
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
-        place = modify_place(core, op, size)
+        place = modify(core, op, size)
         if not place:
             return faulted(core, op)
         Ptr[kind](place)[0] = f(core, Ptr[kind](place)[0], source(op.immediate))
@@ -145,12 +166,12 @@ def _mi(f, bits, source_bits, symbol):
     return handler
 
 
-def _read_mr(f, bits, symbol):
-    kind, get, size = TYPES[bits], access(TYPES[bits]).get, bits // 8
+def _read_mr(f, bits, symbol, reach):
+    kind, get, size, read = TYPES[bits], access(TYPES[bits]).get, bits // 8, READERS[reach]
 
     @function(symbol=symbol)
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
-        place = read_place(core, op, size)
+        place = read(core, op, size)
         if not place:
             return faulted(core, op)
         f(core, Ptr[kind](place)[0], get(core, op.b))
@@ -159,12 +180,12 @@ def _read_mr(f, bits, symbol):
     return handler
 
 
-def _read_mi(f, bits, symbol):
-    kind, size = TYPES[bits], bits // 8
+def _read_mi(f, bits, symbol, reach):
+    kind, size, read = TYPES[bits], bits // 8, READERS[reach]
 
     @function(symbol=symbol)
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
-        place = read_place(core, op, size)
+        place = read(core, op, size)
         if not place:
             return faulted(core, op)
         f(core, Ptr[kind](place)[0], kind(op.immediate))
@@ -201,21 +222,19 @@ def _m(f, bits, symbol):
 
 
 @cache
-def stores(source: str, bits: int) -> Function:
+def stores(source: str, bits: int, reach: int = ANYWHERE) -> Function:
     """memory = a register or an immediate."""
     kind = access(TYPES[bits])
-    get, store, value_of = kind.get, kind.store, TYPES[bits]
+    get, value_of = kind.get, TYPES[bits]
+    store = simple_store(value_of, ADDRESSES[reach]) if reach else kind.store
+    name = f"emulator.tcg.store.{source}{bits}{REACH_NAMES[reach]}"
+    immediate = source == "i"
 
-    @function(symbol=f"emulator.tcg.store.r{bits}")
-    def store_register(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
-        if not store(core, op, get(core, op.b)):
+    @function(symbol=name)
+    def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+        value = value_of(op.immediate) if immediate else get(core, op.b)
+        if not store(core, op, value):
             return faulted(core, op)
         return op + 1
 
-    @function(symbol=f"emulator.tcg.store.i{bits}")
-    def store_immediate(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
-        if not store(core, op, value_of(op.immediate)):
-            return faulted(core, op)
-        return op + 1
-
-    return store_register if source == "r" else store_immediate
+    return handler
