@@ -13,7 +13,7 @@ from array import array
 from imgtools.block.format import CheckResult, Finding
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.bitmap import MAX_DIRECTORY_BYTES, directory_entries
-from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, to_native
+from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, read_table, to_native
 from imgtools.formats.qcow2.records import BITMAPS_EXTENSION
 from imgtools.formats.qcow2.refcount import TABLE_OFFSET_MASK, Refcounts
 from imgtools.formats.qcow2.references import References, TableCounter, TableStatistics
@@ -103,8 +103,7 @@ class Check:
         counter = TableCounter(self.node.mapping, self.references)
         self._count_l1(counter, self.node.mapping.l1, self.statistics)
         for snapshot in self.node.snapshots:
-            data = self.storage.read(snapshot.l1_table_offset, snapshot.l1_size * 8)
-            self._count_l1(counter, to_native(data[: len(data) & -8]), None)
+            self._count_l1(counter, read_table(self.storage, snapshot.l1_table_offset, snapshot.l1_size * 8), None)
 
     def _count_l1(self, counter: TableCounter, l1: array[int], statistics: TableStatistics | None) -> None:
         mapping, references = self.node.mapping, self.references
@@ -181,8 +180,7 @@ class Check:
                 count = min(per_block, self.references.clusters - index * per_block)
                 yield index * per_block, count, None
                 continue
-            data = self.storage.read(entry & TABLE_OFFSET_MASK, size)
-            yield index * per_block, count, data + bytes(size - len(data))
+            yield index * per_block, count, self.storage.read(entry & TABLE_OFFSET_MASK, size).ljust(size, b"\0")
 
     def _table_length(self) -> int:
         """Entries of the refcount table up to the last one in use: it is a cluster at least, and mostly empty."""

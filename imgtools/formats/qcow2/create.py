@@ -176,4 +176,4 @@ def _write_empty(storage: Storage, header: Header) -> None:
     table = array("Q", bytes(size))
     table[0] = 2 * size
     built = header.build()
-    storage.write(0, built + bytes(size - len(built)) + to_disk(table) + counts.encode(block))
+    storage.write(0, built.ljust(size, b"\0") + to_disk(table) + counts.encode(block))

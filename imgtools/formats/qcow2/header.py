@@ -170,9 +170,7 @@ class Header:
 def parse(storage: Storage) -> Header:
     """The header of the image in `storage`. Raises InvalidFormat, OutOfBounds or UnsupportedFeature."""
     path = storage.filename
-    head = storage.read(0, HEADER_FULL.size)
-    if len(head) < HEADER_V2.size:
-        raise _invalid(path, "Could not read qcow2 header: the file is too short", 0)
+    head = storage.read(0, HEADER_FULL.size).ljust(HEADER_FULL.size, b"\0")  # a file reads as zeroes past its end
     fields = HEADER_V2.parse(head)
     if fields.magic != MAGIC:
         raise _invalid(path, "Image is not in qcow2 format", 0)
@@ -207,7 +205,7 @@ def _parse_version_3(header: Header, head: bytes, storage: Storage) -> int:
     header.autoclear = fields.autoclear_features
     header.refcount_order = fields.refcount_order
     if fields.header_length > HEADER_V3.size:
-        header.compression_type = head[HEADER_V3.size] if len(head) > HEADER_V3.size else 0
+        header.compression_type = head[HEADER_V3.size]
     if fields.header_length > HEADER_FULL.size:
         header.unknown_fields = storage.read(HEADER_FULL.size, fields.header_length - HEADER_FULL.size)
     return int(fields.header_length)

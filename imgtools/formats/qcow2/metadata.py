@@ -121,8 +121,7 @@ class MetadataWriter:
 
     def write_header(self) -> None:
         """Rewrite the header with its extensions."""
-        built = self.header.build()
-        self.storage.write(0, built + bytes(self.size - len(built)))
+        self.storage.write(0, self.header.build().ljust(self.size, b"\0"))
 
     def _refcount_table_moved(self, offset: int, clusters: int) -> None:
         old_first = self.header.refcount_table_offset >> self.bits

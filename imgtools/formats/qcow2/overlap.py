@@ -8,7 +8,7 @@ corrupt and the write fails, as in QEMU (whose default, overlap-check=cached, co
 from __future__ import annotations
 
 from imgtools.align import div_up
-from imgtools.formats.qcow2.mapping import OFFSET_MASK, to_native
+from imgtools.formats.qcow2.mapping import OFFSET_MASK, read_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ class MetadataClusters:
                 self.names[(entry & OFFSET_MASK) >> self.bits] = "active L2 table"
         for snapshot in snapshots:
             self.add_bytes(snapshot.l1_table_offset, snapshot.l1_size * 8, "inactive L1 table")
-            table = to_native(_whole_entries(mapping, snapshot))
-            for entry in table:
+            for entry in read_table(mapping.storage, snapshot.l1_table_offset, snapshot.l1_size * 8):
                 if entry & OFFSET_MASK:
                     self.names.setdefault((entry & OFFSET_MASK) >> self.bits, "inactive L2 table")
         if snapshots:
@@ -66,8 +65,3 @@ class MetadataClusters:
             return None
         found = (names[cluster] for cluster in range(first, first + count) if cluster in names)
         return next((name for name in found if name not in self.unguarded), None)
-
-
-def _whole_entries(mapping: Mapping, snapshot: Snapshot) -> bytes:
-    data = mapping.storage.read(snapshot.l1_table_offset, snapshot.l1_size * 8)
-    return data[: len(data) & -8]

@@ -17,7 +17,7 @@ from imgtools.align import div_up
 from imgtools.errors import CorruptImage, OutOfBounds
 from imgtools.formats.qcow2.header import MAX_REFCOUNT_TABLE_BYTES
 from imgtools.formats.qcow2.lanes import equal_to
-from imgtools.formats.qcow2.mapping import LITTLE, to_disk, to_native
+from imgtools.formats.qcow2.mapping import LITTLE, read_table, to_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ class Refcounts:
         self.table_offset = header.refcount_table_offset
         size = header.refcount_table_clusters * header.cluster_size
         storage.event("reftable_load")
-        data = storage.read(self.table_offset, size)
-        self.table = to_native(data + bytes(size - len(data)))
+        self.table = read_table(storage, self.table_offset, size)
         self.blocks: dict[int, array[int]] = {}
         self.dirty: set[int] = set()
         self.new_entries = False
@@ -117,8 +116,7 @@ class Refcounts:
                     hint="imgtools check -r all repairs it.",
                 )
             self.storage.event("refblock_load")
-            data = self.storage.read(offset, self.cluster_size)
-            counts = self.codec.decode(data + bytes(self.cluster_size - len(data)))
+            counts = self.codec.decode(self.storage.read(offset, self.cluster_size).ljust(self.cluster_size, b"\0"))
             self._hold(index, counts)
         return counts
 

@@ -131,6 +131,22 @@ def test_bad_headers_are_refused_in_the_same_words(field: str, tmp_path: Path, q
     assert caught.value.path == str(path)
 
 
+@pytest.mark.parametrize("compat", ["v2", "v3"])
+def test_files_cut_short_are_refused_in_the_same_words(compat: str, tmp_path: Path, qemu_img: Runner) -> None:
+    whole, path = tmp_path / "whole", tmp_path / "cut"
+    create(whole, MIB, compat=compat)
+    content = whole.read_bytes()
+    for length in (0, 3, 4, 8, 71, 72, 103, 104, 112, 65535):
+        path.write_bytes(content[:length])
+        theirs = qemu_img("info", "-f", "qcow2", path, check=False).stderr
+        try:
+            imgtools.open(str(path), format="qcow2").close()
+            said = ""
+        except ImageError as error:
+            said = f"qemu-img: Could not open '{path}': {error.message}\n"
+        assert said == theirs, length
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_same_operations_give_the_same_disk(seed: int, tmp_path: Path, qemu_img: Runner, qemu_io: Runner) -> None:
     chance = random.Random(seed)
