@@ -173,7 +173,8 @@ def test_what_was_flushed_survives_a_kill(disk: Path, serve: Serve, qemu_img: Ru
     after = content_of(disk)
     for number in range(4):
         for place in range(min(64, flushed[number])):
-            data = after[number * 16 * MIB + place * block :][:block]
+            start = number * 16 * MIB + place * block
+            data = after[start : start + block]
             last = max(count for count in range(flushed[number]) if count % 64 == place)
             # A write after the last flush may have replaced it, wholly or in part.
             written = {content(number, count)[0] for count in range(last, last + 128, 64)}
@@ -200,7 +201,9 @@ def test_a_signal_finishes_what_was_accepted(number: int, disk: Path, serve: Ser
         client.chunk()
         assert server.stop(number) == 0
     after = content_of(disk)
-    assert all(after[place * MIB // 2 :][:4096] == bytes([place + 1]) * 4096 for place in range(64))
+    for place in range(64):
+        start = place * MIB // 2
+        assert after[start : start + 4096] == bytes([place + 1]) * 4096
     assert not server.socket.exists()
 
 
