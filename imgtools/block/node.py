@@ -130,6 +130,11 @@ class Node:
         return self.children.get("backing")
 
     @property
+    def unfiltered(self) -> Node:
+        """The node that filters stand in front of: this one where it is none."""
+        return self
+
+    @property
     def shown_name(self) -> str:
         """What to open to have this node again: a file name, or a json: one where no other can say it."""
         if self.plain_name is not None or self.described is None:
@@ -198,6 +203,15 @@ class Filter(Storage):
     @size.setter
     def size(self, size: int) -> None:
         """Only what is below has a size."""
+
+    @property
+    def unfiltered(self) -> Node:
+        return self.child.unfiltered
+
+    @property
+    def cluster_size(self) -> int | None:
+        """Bytes of a cluster of the format below, where it has such."""
+        return getattr(self.child, "cluster_size", None)
 
     def readinto(self, offset: int, buffer: memoryview) -> None:
         self.child.readinto(offset, buffer)

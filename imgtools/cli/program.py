@@ -28,6 +28,7 @@ VERBS = {
     "bench": "imgtools.cli.bench",
     "bitmap": "imgtools.cli.bitmap",
     "check": "imgtools.cli.check",
+    "commit": "imgtools.cli.commit",
     "compare": "imgtools.cli.compare",
     "convert": "imgtools.cli.convert",
     "create": "imgtools.cli.create",
@@ -35,6 +36,7 @@ VERBS = {
     "info": "imgtools.cli.info",
     "map": "imgtools.cli.map",
     "measure": "imgtools.cli.measure",
+    "rebase": "imgtools.cli.rebase",
     "resize": "imgtools.cli.resize",
     "snapshot": "imgtools.cli.snapshot",
 }

@@ -157,10 +157,10 @@ def status(extent: Extent) -> tuple[str, bool]:
     return DATA if extent.kind == COMPRESSED else extent.kind, extent.offset is not None
 
 
-def pairs(first: Node, second: Node, size: int) -> Iterator[tuple[int, int, Extent, Extent]]:
-    """The runs (start, end, one's extent, the other's) in which neither changes."""
-    position = end = other_end = 0
-    extents, others = extents_of(first, 0, size), extents_of(second, 0, size)
+def pairs(first: Node, second: Node, size: int, start: int = 0) -> Iterator[tuple[int, int, Extent, Extent]]:
+    """The runs (start, end, one's extent, the other's) of [start, size) in which neither changes."""
+    position = end = other_end = start
+    extents, others = extents_of(first, start, size), extents_of(second, start, size)
     while position < size:
         if end == position:
             mine = next(extents)

@@ -28,6 +28,7 @@ def resize(node: Node, size: int, *, shrink: bool = False, preallocation: str = 
         raise BadOption("Preallocation can only be used for growing images", path=node.filename)
     if size < node.size and not shrink:
         raise ShrinkRefused("Use the --shrink option to perform a shrink operation.", path=node.filename)
-    if not isinstance(node, Resizable):
+    image = node if isinstance(node, Resizable) else node.unfiltered
+    if not isinstance(image, Resizable):
         raise UnsupportedFeature("Image format driver does not support resize", path=node.filename)
-    node.resize(size, preallocation)
+    image.resize(size, preallocation)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 
 from imgtools.block.format import Snapshots
-from imgtools.block.node import Filter
 from imgtools.errors import UnsupportedFeature
 
 TYPE_CHECKING = False
@@ -24,9 +23,7 @@ def keeper(node: Node) -> Snapshots:
 
     Raises UnsupportedFeature where the format has none.
     """
-    below = node
-    while isinstance(below, Filter):
-        below = below.child
+    below = node.unfiltered
     if not isinstance(below, Snapshots):
         raise UnsupportedFeature(
             f"{below.driver} images cannot have internal snapshots", path=node.filename, errno=errno.ENOTSUP

@@ -31,6 +31,10 @@ class BlkVerify(Filter):
         self.raw = raw
         self.children = {"raw": raw, "test": test}
 
+    @property
+    def unfiltered(self) -> Node:
+        return self  # there are two disks below
+
     def readinto(self, offset: int, buffer: memoryview) -> None:
         self.child.readinto(offset, buffer)
         expected, found = self.raw.read(offset, len(buffer)).ljust(len(buffer), b"\0"), bytes(buffer)

@@ -33,13 +33,13 @@ class CopyOnRead(Filter):
         super().__init__(child)
         self.lock = RLock()
         """Held by writes and by copies: a copy must not put old bytes over new ones."""
-        self.cluster_size = getattr(child, "cluster_size", None) or CLUSTER
+        self.unit = self.cluster_size or CLUSTER
 
     def readinto(self, offset: int, buffer: memoryview) -> None:
         if buffer:
             self.check_range(offset, len(buffer))
-            end = min(self.size, round_up(offset + len(buffer), self.cluster_size))
-            self._copy_up(round_down(offset, self.cluster_size), end)
+            end = min(self.size, round_up(offset + len(buffer), self.unit))
+            self._copy_up(round_down(offset, self.unit), end)
         self.child.readinto(offset, buffer)
 
     def write(self, offset: int, data: Buffer) -> None:

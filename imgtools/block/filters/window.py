@@ -38,6 +38,10 @@ class Window(Filter):
         self.start = offset
         self.size = length
 
+    @property
+    def unfiltered(self) -> Node:
+        return self  # what is below is another disk
+
     def readinto(self, offset: int, buffer: memoryview) -> None:
         self.check_range(offset, len(buffer))
         self.child.readinto(self.start + offset, buffer)
