@@ -17,6 +17,9 @@ import construct
 
 PACKAGE = Path(__file__).parent.parent
 
+WRAPPERS = (construct.Renamed, construct.Const, construct.Default, construct.Enum, construct.FlagsEnum)
+"""What gives a plain field a name, a meaning (`* "..."`) or names for its values."""
+
 HEADER = '''"""Compiled from structs.py by `python -m imgtools.block.compile`; change that file, not this one."""
 
 from imgtools.block.record import Record
@@ -28,8 +31,8 @@ def layout_of(declaration: construct.Struct) -> tuple[str, list[str]] | None:
     """The `struct` layout and field names of a declaration; None where it is not of fixed, plain fields."""
     order, codes, fields = ">", "", []
     for index, member in enumerate(declaration.subcons):
-        part = member.subcon if isinstance(member, construct.Renamed) else member
-        while isinstance(part, construct.Const | construct.Default | construct.Enum | construct.FlagsEnum):
+        part = member
+        while isinstance(part, WRAPPERS):
             part = part.subcon
         if isinstance(part, construct.FormatField):
             if part.fmtstr[0] in "<>":

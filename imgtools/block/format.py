@@ -14,11 +14,12 @@ from imgtools.errors import UnsupportedFeature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from imgtools.block.graph import Context
     from imgtools.block.node import Buffer, Node
+    from imgtools.block.references import Reference
 
 
 class Measure:
@@ -51,6 +52,10 @@ class Format(Driver):
         """The name of the file: its format is guessed again, or named."""
         below = children["file"]
         return below.plain_name if isinstance(below, Storage) and not options else None
+
+    def references(self, storage: Storage) -> Iterable[Reference]:
+        """The files that the image in `storage` names, none of them opened. Raises as `open` does."""
+        return ()
 
     def create(self, path: str, size: int, options: dict[str, Any], context: Context) -> None:
         """Make a new image of `size` bytes; `options` hold a value for each of `create_options` (or None)."""

@@ -103,20 +103,23 @@ class Structure:
             return
         offset, declaration, data = found
         yield f"{title}: {len(data)} bytes at {offset:#x}"
-        yield from fields_of(declaration, data, offset)
+        for field in fields_of(declaration, data, offset):
+            yield field.line()
+
+    def entries(self, node: Node) -> Iterator[tuple[int, int, Construct, bytes]]:
+        """Those that say something, among the first SEARCHED: (index, offset, declaration, bytes)."""
+        count = self.count(node)
+        for index in range(1 if count is None else min(count, SEARCHED)):
+            found = self.read(node, index)
+            if found is not None and found[2].strip(self.blank):
+                yield index, *found
 
     def _list(self, node: Node, count: int) -> Iterator[str]:
         yield f"{self.name}: {count} entries"
-        listed = 0
-        for index in range(min(count, SEARCHED)):
-            found = self.read(node, index)
-            if found is None or not found[2].strip(self.blank):
-                continue
+        for listed, (index, offset, declaration, data) in enumerate(self.entries(node)):
             if listed == LISTED:
                 yield "  ... and more: ask for one by its number"
                 return
-            listed += 1
-            offset, declaration, data = found
             yield f"  {index}: {in_one_line(declaration, data)}  at {offset:#x}"
         if count > SEARCHED:
             yield f"  (only the first {SEARCHED} were looked at)"
@@ -151,17 +154,35 @@ def _module(node: Node) -> Any:
     return import_module(name) if name else None
 
 
-def fields_of(declaration: Any, data: bytes, offset: int) -> Iterator[str]:
-    """A line for each field of a structure: where it lies in the file, its name, its value."""
-    position = offset
+class Field:
+    """One field of a structure: `offset` in its file and `size` in bytes (None for bits), its value, what it means."""
+
+    def __init__(self, offset: int | None, size: int | None, name: str, value: Any, meaning: str = "") -> None:
+        self.offset = offset
+        self.size = size
+        self.name = name
+        self.value = value
+        self.meaning = meaning
+
+    def line(self) -> str:
+        """Where the field lies, its name, its value."""
+        place = "" if self.offset is None else f"{self.offset:#x}"
+        return f"  {place:>8}  {self.name:<{TEXT_COLUMN - 2}}{as_text(self.value)}"
+
+
+def fields_of(declaration: Any, data: bytes, offset: int) -> Iterator[Field]:
+    """The fields of a structure whose bytes `data` lie at `offset` of a file; what is reserved is left out."""
     values = declaration.parse(data)
-    for member in getattr(declaration, "subcons", ()):
-        if member.name and not member.name.startswith(("padding", "reserved")):
-            yield f"  {position:#8x}  {member.name:<{TEXT_COLUMN - 2}}{as_text(values[member.name])}"
-        position += member.sizeof()
     if not hasattr(declaration, "subcons"):
         for name, value in members(values):
-            yield f"  {'':8}  {name:<{TEXT_COLUMN - 2}}{as_text(value)}"
+            yield Field(None, None, name, value)
+        return
+    position = offset
+    for member in declaration.subcons:
+        size = member.sizeof()
+        if member.name and not member.name.startswith(("padding", "reserved")):
+            yield Field(position, size, member.name, values[member.name], member.docs)
+        position += size
 
 
 def in_one_line(declaration: Any, data: bytes) -> str:
@@ -189,10 +210,14 @@ def as_text(value: Any) -> str:
     """A value for people: numbers also in hexadecimal, bytes with their letters."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if hasattr(value, "intvalue"):  # construct's, of an enumeration: a text that knows its number
+        return f"{value} ({int(value)})"
     if isinstance(value, int):
         return str(value) if value < 10 else f"{value} ({value:#x})"
     if isinstance(value, bytes):
         shown = value.rstrip(b"\0") or value[:1]
         text = repr(shown)[1:]
         return f"{shown.hex(' ')}  {text}" if len(shown) <= 16 else text
+    if isinstance(value, dict):
+        return ", ".join(name for name, is_set in members(value) if is_set) or "none"
     return str(value)

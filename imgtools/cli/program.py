@@ -43,7 +43,9 @@ VERBS = {
 """Verb to module, which has a COMMAND and a `run(arguments)`. A module is imported when its verb is called."""
 
 OWN_VERBS = {
+    "audit": "imgtools.cli.audit",
     "completion": "imgtools.cli.completion",
+    "explain": "imgtools.cli.explain",
     "io": "imgtools.cli.io",
     "mount": "imgtools.cli.mount",
     "nbd": "imgtools.cli.nbd",

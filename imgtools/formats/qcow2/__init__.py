@@ -10,11 +10,13 @@ from imgtools.formats.qcow2.open_options import OPEN_OPTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from imgtools.block.format import Measure
     from imgtools.block.graph import Context
     from imgtools.block.node import Node, Storage
+    from imgtools.block.references import Reference
 
 
 AMENDABLE = (
@@ -90,6 +92,11 @@ class Qcow2(Format):
         from imgtools.formats.qcow2.opening import open_qcow2
 
         return open_qcow2(storage, context)
+
+    def references(self, storage: Storage) -> Iterable[Reference]:
+        from imgtools.formats.qcow2.opening import references
+
+        return references(storage)
 
     def create(self, path: str, size: int, options: dict[str, Any], context: Context) -> None:
         from imgtools.formats.qcow2.create import create

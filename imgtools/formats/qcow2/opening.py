@@ -9,11 +9,15 @@ from imgtools.errors import AccessDenied, CorruptImage, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.node import Qcow2Node
 from imgtools.formats.qcow2.open_options import configure
+from imgtools.formats.qcow2.records import HEADER_V2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imgtools.block.graph import Context
     from imgtools.block.node import Storage
+    from imgtools.block.references import Reference
     from imgtools.formats.qcow2.header import Header
 
 
@@ -38,6 +42,19 @@ def open_qcow2(storage: Storage, context: Context) -> Qcow2Node:
                 child.close()
         raise
     return node
+
+
+def references(storage: Storage) -> Iterator[Reference]:
+    """The backing file and the data file that the image names; where in the header the names are."""
+    from imgtools.block.references import Reference
+
+    header = head.parse(storage)
+    cluster = storage.read(0, header.cluster_size)
+    data_file = header.extension(head.DATA_FILE_NAME)
+    for role, name in (("backing file", header.backing_name), ("data file", data_file)):
+        if name:
+            offset = cluster.find(name, HEADER_V2.size)
+            yield Reference(role, os.fsdecode(name), offset if offset >= 0 else None)
 
 
 def _refuse_unusable(header: Header, storage: Storage, writable: bool) -> None:

@@ -6,33 +6,35 @@ The tables (L1, L2, refcount table and blocks) are plain arrays and are read who
 from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 
 HEADER_V2 = Struct(
-    "magic" / Bytes(4),
-    "version" / Int32ub,
-    "backing_file_offset" / Int64ub,
-    "backing_file_size" / Int32ub,
-    "cluster_bits" / Int32ub,
-    "size" / Int64ub,
-    "crypt_method" / Int32ub,
-    "l1_size" / Int32ub,
-    "l1_table_offset" / Int64ub,
-    "refcount_table_offset" / Int64ub,
-    "refcount_table_clusters" / Int32ub,
-    "nb_snapshots" / Int32ub,
-    "snapshots_offset" / Int64ub,
+    "magic" / Bytes(4) * "QFI and 0xfb",
+    "version" / Int32ub * "2 or 3",
+    "backing_file_offset" / Int64ub * "where the name of the backing file is; 0: there is none",
+    "backing_file_size" / Int32ub * "bytes of that name",
+    "cluster_bits" / Int32ub * "a cluster has 1 << this bytes",
+    "size" / Int64ub * "bytes of the disk",
+    "crypt_method" / Int32ub * "0 none, 1 AES, 2 LUKS",
+    "l1_size" / Int32ub * "entries of the L1 table",
+    "l1_table_offset" / Int64ub * "where the L1 table begins",
+    "refcount_table_offset" / Int64ub * "where the refcount table begins",
+    "refcount_table_clusters" / Int32ub * "clusters of the refcount table",
+    "nb_snapshots" / Int32ub * "internal snapshots",
+    "snapshots_offset" / Int64ub * "where the snapshot table begins",
 )
 
 HEADER_V3 = Struct(
     *HEADER_V2.subcons,
-    "incompatible_features" / Int64ub,
-    "compatible_features" / Int64ub,
-    "autoclear_features" / Int64ub,
-    "refcount_order" / Int32ub,
-    "header_length" / Int32ub,
+    "incompatible_features"
+    / Int64ub
+    * "who does not know them must not open it: 1 dirty, 2 corrupt, 4 data file, 8 compression, 16 extended L2",
+    "compatible_features" / Int64ub * "1 lazy refcounts",
+    "autoclear_features" / Int64ub * "cleared by a writer that does not know them: 1 bitmaps, 2 raw data file",
+    "refcount_order" / Int32ub * "a count has 1 << this bits",
+    "header_length" / Int32ub * "bytes of this header",
 )
 
 HEADER_FULL = Struct(
     *HEADER_V3.subcons,
-    "compression_type" / Int8ub,
+    "compression_type" / Int8ub * "0 zlib, 1 zstd",
     "padding" / Bytes(7),
 )
 

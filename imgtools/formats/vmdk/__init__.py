@@ -9,10 +9,12 @@ from imgtools.block.format import Format, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from imgtools.block.graph import Context
     from imgtools.block.node import Node, Storage
+    from imgtools.block.references import Reference
 
 
 class Vmdk(Format):
@@ -49,6 +51,11 @@ class Vmdk(Format):
         from imgtools.formats.vmdk.open import open_vmdk
 
         return open_vmdk(storage, context)
+
+    def references(self, storage: Storage) -> Iterable[Reference]:
+        from imgtools.formats.vmdk.open import references
+
+        return references(storage)
 
     def create(self, path: str, size: int, options: dict[str, Any], context: Context) -> None:
         from imgtools.formats.vmdk.create import create

@@ -18,8 +18,11 @@ from imgtools.sizes import LARGEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imgtools.block.graph import Context
     from imgtools.block.node import Storage
+    from imgtools.block.references import Reference
     from imgtools.formats.vmdk.descriptor import ExtentLine
 
 COWD_MAGIC = b"COWD"
@@ -83,6 +86,28 @@ def _open(storage: Storage, context: Context, extents: list[DiskExtent]) -> Vmdk
     if compressed and all(extent.compressed for extent in extents):
         return StreamNode(storage, descriptor, "streamOptimized", extents)
     return VmdkNode(storage, descriptor, "streamOptimized" if compressed else descriptor.create_type, extents)
+
+
+def references(storage: Storage) -> Iterator[Reference]:
+    """The parent and the extents that the image names; where in its file the names are."""
+    from imgtools.block.references import Reference
+
+    head = storage.read(0, SECTOR)
+    if head.startswith(COWD_MAGIC):
+        return
+    if head.startswith(MAGIC):
+        header = read_header(storage, writable=False)
+        descriptor = read_descriptor(storage, header.descriptor_offset, header.descriptor_size)
+        embedded = bool(header.capacity)
+    else:
+        descriptor, embedded = Descriptor(storage.read(0, MAX_DESCRIPTOR), storage.filename), False
+    names = [("backing file", descriptor.parent)]
+    if not embedded:
+        names += [("extent", line.name) for line in descriptor.extents()]
+    for role, name in names:
+        if name:
+            offset = descriptor.raw.find(os.fsencode(name))
+            yield Reference(role, name, descriptor.base + offset if offset >= 0 else None)
 
 
 def read_descriptor(storage: Storage, sector: int, sectors: int) -> Descriptor:
