@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from imgtools.block.driver import Driver
 
-    Name = str | dict[str, Any]
+    Name = str | os.PathLike[str] | dict[str, Any]
     """What the user calls a disk: a file name, with or without a protocol, a json: name, or a tree of options."""
 
 MAX_CHAIN_DEPTH = 200
@@ -134,7 +134,7 @@ def open_image(
 ) -> Node:
     """Open a disk image and everything below it.
 
-    `filename` is a file name, with or without a protocol, or a tree of options as a dict or a json: name. `format`
+    `filename` is a path, a name with or without a protocol, or a tree of options as a dict or a json: name. `format`
     names the format (None looks at the first bytes); `gate` decides which files the image may name; `backing=False`
     leaves its backing file alone; `share` opens it although another process writes to it; `options` are added to the
     tree. Use it as a context manager. Raises an ImageError.
@@ -161,7 +161,9 @@ def open_tree(name: Name, format: str | None, context: Context) -> Node:
 
 def options_of(name: Name, format: str | None = None) -> Options:
     """The options that a name stands for, which the user (never an image) gave."""
-    if isinstance(name, dict) or name.startswith(JSON_PREFIX):
+    if isinstance(name, os.PathLike):
+        options = Options({"file.driver": "file", "file.filename": os.fspath(name)})
+    elif isinstance(name, dict) or name.startswith(JSON_PREFIX):
         options = Options.of(name)
     elif format is not None and find_driver(format).is_protocol:
         options = Options(find_driver(format).parse_name(name))

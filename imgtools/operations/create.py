@@ -12,6 +12,7 @@ request and gives a `NewImage`, whose `create` does the work.
 from __future__ import annotations
 
 import errno
+import os
 
 from imgtools.block.format import Option
 from imgtools.block.gate import SAME_DIRECTORY, Gate, has_protocol
@@ -121,7 +122,7 @@ class NewImage:
 
 
 def plan_image(
-    filename: str,
+    filename: str | os.PathLike[str],
     size: int | None = None,
     *,
     format: str = "raw",
@@ -143,7 +144,7 @@ def plan_image(
     if not found.create_options:
         raise BadOption(f"Format driver '{format}' does not support image creation")
     given = dict(options or {})
-    new = NewImage(filename, found, given)
+    new = NewImage(os.fspath(filename), found, given)
     if size is not None:
         if new.size is not None:
             raise BadOption("The image size must be specified only once")
@@ -163,7 +164,7 @@ def plan_image(
 
 
 def create_image(
-    filename: str,
+    filename: str | os.PathLike[str],
     size: int | None = None,
     *,
     format: str = "raw",

@@ -128,12 +128,13 @@ def info_chain(
     seen: set[str] = set()
     name: Name | None = filename
     while name:
-        if isinstance(name, str):
-            real = os.path.realpath(name)
+        if not isinstance(name, dict):
+            path = os.fspath(name)
+            real = os.path.realpath(path)
             if real in seen:
-                raise CorruptImage(f"Backing file '{name}' creates an infinite loop.", path=name)
+                raise CorruptImage(f"Backing file '{path}' creates an infinite loop.", path=path)
             if len(seen) >= MAX_CHAIN_DEPTH:
-                raise OutOfBounds(f"the backing chain is longer than {MAX_CHAIN_DEPTH} images", path=name)
+                raise OutOfBounds(f"the backing chain is longer than {MAX_CHAIN_DEPTH} images", path=path)
             seen.add(real)
         facts = info(name, format=format, gate=gate, share=share, options=options, objects=objects)
         yield facts

@@ -152,3 +152,13 @@ def test_new_images_are_files() -> None:
     assert NewImage("file:disk", find_format("raw"), {}).path == "disk"
     with pytest.raises(BadOption, match="Unknown protocol 'nbd'"):
         NewImage("nbd:disk", find_format("raw"), {})
+
+
+def test_names_may_be_paths(tmp_path: Path) -> None:
+    path = tmp_path / "nbd:disk.qcow2"  # a prefix means nothing in a path
+    (tmp_path / "base.raw").write_bytes(b"base" * 256)
+    imgtools.create_image(tmp_path / "disk.qcow2", format="qcow2", backing_file="base.raw", backing_format="raw")
+    (tmp_path / "disk.qcow2").rename(path)
+    with imgtools.open(path) as disk:
+        assert disk.read(0, 4) == b"base"
+    assert [facts.format for facts in imgtools.info_chain(path)] == ["qcow2", "raw"]
