@@ -8,7 +8,11 @@ The node may be shared by any number of connections; its own rules say what seve
 
 from __future__ import annotations
 
+from imgtools.block.filters.readonly import ReadOnlyFilter
+from imgtools.block.filters.window import Window
+from imgtools.block.node import Filter
 from imgtools.errors import BadOption
+from imgtools.formats.raw import GuessedRaw
 from imgtools.nbd import protocol
 from imgtools.nbd.status import Allocation, Context
 
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from imgtools.block.node import Node
+
+TRANSPARENT = (Window, ReadOnlyFilter, GuessedRaw)
+"""Filters that do nothing to what is read; others delay it, count it, or make it fail."""
 
 
 class Export:
@@ -43,6 +50,8 @@ class Export:
         self.read_only = read_only or node.read_only
         self.discards = discards
         self.multi_conn = multi_conn
+        self.shows_files = _shows_files(node)
+        """Whether bytes may be taken from the files that extents name: no filter has a say in reading them."""
         self.contexts: dict[str, Context] = {
             context.name: context for context in (Allocation(protocol.BASE_ALLOCATION, node), *contexts)
         }
@@ -67,6 +76,11 @@ class Export:
         from imgtools.block.extent import READS_ZERO
 
         return all(extent.kind in READS_ZERO for extent in self.node.extents(offset, length))
+
+
+def _shows_files(node: Node) -> bool:
+    transparent = not isinstance(node, Filter) or isinstance(node, TRANSPARENT)
+    return transparent and all(map(_shows_files, node.children.values()))
 
 
 def _checked(text: str, what: str) -> str:

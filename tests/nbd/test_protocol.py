@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import imgtools
+from imgtools.block.node import Filter
+from imgtools.errors import InputOutput
 from imgtools.nbd import protocol as p
+from imgtools.nbd.export import Export
+from imgtools.nbd.listen import listen_unix
+from imgtools.nbd.server import Server as Threads
 from tests.nbd.conftest import MIB, SIZE, content_of
 from tests.nbd.serving import Client, Server, extended_status_runs, named, status_runs
 
@@ -237,17 +246,50 @@ def test_export_name(disk: Path, serve: Serve) -> None:
     assert "export 'x' not present" in server.said()
 
 
-def test_contexts_belong_to_one_export(disk: Path) -> None:
-    """What was agreed upon for one export does not hold for another."""
-    from imgtools.nbd.export import Export
-    from imgtools.nbd.listen import listen_unix
-    from imgtools.nbd.server import Server as Threads
+@contextmanager
+def served(*exports: Export, folder: Path) -> Iterator[Any]:
+    """A server in a thread of this process: what `Client` connects to."""
+    listener = listen_unix(str(folder / "thread.sock"))
+    with Threads(exports, [listener]):
+        yield SimpleNamespace(socket=listener.path)
 
-    listener = listen_unix(str(disk.with_suffix(".sock")))
-    with imgtools.open(str(disk), format=disk.suffix[1:]) as node:
-        served = Threads([Export(node), Export(node, "other")], [listener])
-        view = type("view", (), {"socket": disk.with_suffix(".sock")})
-        with served, Client(view, p.OPT_STRUCTURED_REPLY, go=False) as client:  # type: ignore[arg-type]
-            client.contexts(p.BASE_ALLOCATION.encode())
-            client.go(b"other")
-            assert client.ask(p.CMD_BLOCK_STATUS, 0, 4096) == p.EINVAL
+
+def test_contexts_belong_to_one_export(disk: Path, tmp_path: Path) -> None:
+    """What was agreed upon for one export does not hold for another."""
+    with (
+        imgtools.open(str(disk), format=disk.suffix[1:]) as node,
+        served(Export(node), Export(node, "other"), folder=tmp_path) as server,
+        Client(server, p.OPT_STRUCTURED_REPLY, go=False) as client,
+    ):
+        client.contexts(p.BASE_ALLOCATION.encode())
+        client.go(b"other")
+        assert client.ask(p.CMD_BLOCK_STATUS, 0, 4096) == p.EINVAL
+
+
+class Fails(Filter):
+    """Reads fail from 4 MiB on."""
+
+    def readinto(self, offset: int, buffer: memoryview) -> None:
+        if offset + len(buffer) > 4 * MIB:
+            raise InputOutput("a bad sector", errno=errno.EIO)
+        super().readinto(offset, buffer)
+
+
+@by_extension
+def test_reads_that_fail(extension: int | None, disk: Path, tmp_path: Path) -> None:
+    """Filters are not passed by, small and large reads tell the error, and where that cannot be told it is the end."""
+    with (
+        imgtools.open(str(disk), format=disk.suffix[1:]) as node,
+        served(Export(Fails(node)), folder=tmp_path) as server,
+        Client(server, extension) as client,
+    ):
+        simple = extension is None
+        assert client.read(MIB, 3 * MIB, simple=simple) == bytes(range(256)) * (3 * MIB // 256)
+        for length in (512, 70_000, MIB):
+            chunks = client.chunks(client.send(p.CMD_READ, 8 * MIB, length))
+            assert p.CHUNK_ERROR_HEAD.unpack_from(chunks[-1][1])[0] == p.EIO
+        assert client.read(MIB, 512, simple=simple) == bytes(range(256)) * 2
+        if simple:
+            client.send(p.CMD_READ, MIB, 16 * MIB)
+            with pytest.raises((EOFError, ConnectionError)):
+                client.receive(16 * MIB)
