@@ -21,7 +21,7 @@ from .semantics import MODULES
 from .semantics.shortcuts import FUSIBLE, INDEXED_HANDLERS, NEAR_HANDLERS, SILENT, with_branch
 
 SIZES = (16, 32, 64)
-MAIN = "main"
+MAIN, SHORTCUTS = "main", "shortcuts"
 
 
 class Maker(NamedTuple):
@@ -83,7 +83,7 @@ def handlers() -> Handlers:
             for condition in CONDITIONS:
                 numbers[with_branch(plain, condition)] = len(numbers)
     count = len(numbers)
-    units += [MAIN] * (count - len(units))
+    units += [SHORTCUTS] * (count - len(units))
     return Handlers(
         list(numbers),
         variants,

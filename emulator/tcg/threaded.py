@@ -27,6 +27,7 @@ from . import blocks, control, flags, operands, state
 from .core import Core, Op
 from .forms import MAIN, handlers
 from .predecode import STOP
+from .protection import delivery
 from .softfloat.unit import unit as softfloat
 
 THREAD = """
@@ -64,11 +65,21 @@ ENTRIES = (
 )
 # What the handlers of other units call in the main one
 SHARED = (
+    control.branch_slow,
     control.faulted,
+    control.interrupted,
+    control.jump_slow,
     control.raised,
+    control.resume,
+    delivery.deliver,
+    delivery.deliver_fault,
     flags.get_status,
     operands.memory_fault,
     operands.checked_address,
+    operands.deposit,
+    operands.fetch,
+    operands.modify_place_slow,
+    operands.peek_slow,
     operands.read_place_slow,
     operands.store_slow,
 )
