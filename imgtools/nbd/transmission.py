@@ -54,7 +54,9 @@ class Transmission(Wire):
     """The requests of one client, on the terms that its handshake agreed upon."""
 
     def __init__(self, agreement: Agreement) -> None:
-        super().__init__(agreement.socket, agreement.replies, splices=agreement.splices)
+        super().__init__(
+            agreement.socket, agreement.replies, splices=agreement.splices and agreement.export.shows_files
+        )
         self.export = agreement.export
         self.contexts = agreement.contexts
         self.node = self.export.node
