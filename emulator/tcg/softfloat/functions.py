@@ -53,7 +53,7 @@ def sum_series(coefficients: Ptr[u64], count: u32, t: u128, alternate: bool, out
         coefficient = u128(coefficients[k]) << 64 | coefficients[k + 1]
         term = mulhi(total, t)
         total = coefficient - term if alternate else coefficient + term
-    total = mulhi(total, t) >> 1
+    total = max(mulhi(total, t) >> 1, 1)  # however small t is, the sum is not 1
     normalized(ONE - total if alternate else ONE + total, 0, 0, out)
 
 

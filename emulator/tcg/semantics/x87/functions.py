@@ -60,6 +60,7 @@ from .stack import (
 
 UNIT = "x87"
 TOO_LARGE = 63  # exponents from here on set C2
+SMALL = -62  # below, what the series add to the first term is beyond the last bit
 
 
 # -- trigonometric ------------------------------------------------------------------------------------------
@@ -149,8 +150,11 @@ def two_results(core: Ptr[Core], op: Ptr[Op], a: Ptr[Number], tangent: bool) -> 
     if special_angle(context, a, first):
         special_angle(context, a, second)
     elif tangent:
-        if first.kind != ZERO:
+        if a.kind == FINITE and a.exponent < SMALL:  # the angle itself, and a little more
+            set_exact(a, first)
+        elif first.kind != ZERO:
             wide_divide(first, second, first)
+        if first.kind == FINITE:
             first.significand |= u128(1)
         set_one(second)
     if finish(core, op, context, a.denormal, first, 0):
