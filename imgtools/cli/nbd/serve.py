@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DISCARD_MODES = ("unmap", "ignore")
 DETECT_ZEROES = ("off", "on", "unmap")
+ENGINES = ("imgtools", "nbdkit")
 
 
 def one_of(values: tuple[str, ...], option: str) -> Callable[[str], str]:
@@ -93,6 +94,17 @@ COMMAND = Command(
             parse=one_of(DETECT_ZEROES, "--detect-zeroes"),
             values=DETECT_ZEROES,
         ),
+        Option(
+            "engine",
+            "",
+            "engine",
+            "ENGINE",
+            "who serves: imgtools (the default), or nbdkit through its Python plugin",
+            parse=one_of(ENGINES, "--engine"),
+            values=ENGINES,
+        ),
+        Option("filters", "", "filter", "NAME", "with nbdkit, a filter of its (may be repeated)", many=True),
+        Option("parameters", "", "parameter", "NAME=VALUE", "with nbdkit, a parameter for its filters", many=True),
         Option("tls", "", "tls", "DIR", "demand TLS; DIR has server-cert.pem, server-key.pem and ca-cert.pem"),
         Option("any_client", "", "tls-any-client", "", "let clients in that have no certificate of that authority"),
         Option(
@@ -113,6 +125,12 @@ def run(arguments: Any) -> int:
         raise UsageError("Expecting one image file name")
     if arguments.socket is not None and (arguments.bind is not None or arguments.port is not None):
         raise Complaint("--socket excludes --bind and --port")
+    if arguments.engine == "nbdkit":
+        from imgtools.cli.nbd.engine import serve_by_nbdkit
+
+        serve_by_nbdkit(arguments)
+    if arguments.filters or arguments.parameters:
+        raise Complaint("--filter and --parameter are for --engine nbdkit")
     plan = Plan(named(arguments.operands[0], arguments.format, arguments.image_opts), arguments)
     plan.read_only = arguments.read_only
     plan.temporary = arguments.temporary
