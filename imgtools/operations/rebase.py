@@ -219,7 +219,11 @@ class _Rebase:
     def _store(self, offset: int, data: memoryview, is_zero: bool, stream: bytes | None) -> None:
         if is_zero:
             self.image.zero(offset, len(data))
-        elif stream is None:
+            # An image that cannot mark zeroes leaves out what reads as such now, past the end of a short backing file.
+            is_zero = all(extent.kind != HOLE for extent in self.image.layer_extents(offset, len(data)))
+        if is_zero:
+            return
+        if stream is None:
             self.image.write(offset, data)
         else:
             assert isinstance(self.image, Compressing)
