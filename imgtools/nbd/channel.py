@@ -7,13 +7,13 @@ reads go past it, straight to where they belong.
 from __future__ import annotations
 
 import socket
-import ssl
 from struct import Struct
 
 from imgtools.errors import InputOutput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
     from imgtools.block.node import Buffer
@@ -41,7 +41,7 @@ class Channel:
         self.name = name
         self._memory = memoryview(bytearray(BUFFER))
         self._start = self._end = 0
-        self._wait_all: int = socket.MSG_WAITALL
+        self._tls = False
 
     def limit_waits(self, seconds: float) -> None:
         """Give up when nothing has come, or gone, for so long."""
@@ -60,7 +60,7 @@ class Channel:
         except (OSError, ValueError) as error:
             reason = getattr(error, "verify_message", None) or getattr(error, "reason", None) or error
             raise InputOutput(f"TLS handshake with '{self.name}' failed: {reason}", path=self.name) from error
-        self._wait_all = 0
+        self._tls = True
 
     def take(self, length: int) -> memoryview:
         """The next `length` bytes (BUFFER at most), which stay valid until the next call."""
@@ -75,8 +75,9 @@ class Channel:
         held = min(len(view), self._end - self._start)
         view[:held] = self._memory[self._start : self._start + held]
         self._start += held
+        flags = 0 if self._tls else socket.MSG_WAITALL
         while held < len(view):
-            held += self._receive(view[held:], self._wait_all)
+            held += self._receive(view[held:], flags)
 
     def receive(self, length: int) -> bytes:
         """The next bytes, any number of them, whose length has been held against a limit."""
@@ -87,7 +88,7 @@ class Channel:
     def send(self, pieces: Sequence[Buffer]) -> None:
         """Send buffers one behind the other."""
         try:
-            if isinstance(self.connection, ssl.SSLSocket):
+            if self._tls:
                 self.connection.sendall(b"".join(pieces))
                 return
             for first in range(0, len(pieces), MAX_PIECES):
@@ -129,7 +130,14 @@ class Channel:
         return got
 
     def _lost(self, error: OSError) -> ConnectionLost:
-        if isinstance(error, BlockingIOError | TimeoutError | ssl.SSLWantReadError | ssl.SSLWantWriteError):
+        if isinstance(error, BlockingIOError | TimeoutError) or (self._tls and _is_waiting(error)):
             return ConnectionLost(f"NBD server at '{self.name}' does not answer", path=self.name)
         reason = error.strerror or error
         return ConnectionLost(f"connection to NBD server at '{self.name}' lost: {reason}", path=self.name)
+
+
+def _is_waiting(error: OSError) -> bool:
+    """Whether TLS gave up because the socket under it did."""
+    import ssl  # importing it costs as much as all the rest of the client
+
+    return isinstance(error, ssl.SSLWantReadError | ssl.SSLWantWriteError)

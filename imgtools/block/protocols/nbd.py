@@ -262,17 +262,20 @@ def open_export(
 
 def tls_context(options: dict[str, Any], objects: dict[str, Any]) -> ssl.SSLContext | None:
     """What the options say of TLS; None where it is not to be used."""
-    from imgtools.nbd.tls import client_context
-
-    verify = options.get("tls-verify-peer", True)
     if "tls-creds" in options:
         found = objects.get(options["tls-creds"])
         if found is None:
             raise BadOption(f"No TLS credentials with id '{options['tls-creds']}'")
-        return client_context(found.properties["dir"], verify_peer=verify)
-    if options.get("tls") or "tls-certificates" in options:
-        return client_context(options.get("tls-certificates"), verify_peer=verify)
-    return None
+        directory = getattr(found, "properties", {}).get("dir")
+        if directory is None:
+            raise BadOption(f"Object with id '{options['tls-creds']}' has no TLS certificates")
+    elif options.get("tls") or "tls-certificates" in options:
+        directory = options.get("tls-certificates")
+    else:
+        return None
+    from imgtools.nbd.tls import client_context
+
+    return client_context(directory, verify_peer=options.get("tls-verify-peer", True))
 
 
 DRIVERS = (NbdDriver(),)

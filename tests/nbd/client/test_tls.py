@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,12 @@ def test_a_server_without_tls(peer: StartPeer, certificates: Path) -> None:
     server = peer("nbdkit", "memory", "1M")
     with pytest.raises(ImageError, match="starttls"):
         imgtools.open(f"nbds+unix:///?socket={server.socket}&tls-certificates={certificates}")
+
+
+def test_credentials_by_an_object_of_the_command_line(server: Peer, certificates: Path) -> None:
+    creds = f"tls-creds-x509,id=mine,endpoint=client,dir={certificates}"
+    tree = f"driver=nbd,server.type=unix,server.path={server.socket},tls-creds=mine,tls-hostname=localhost"
+    done = run(sys.executable, "-m", "imgtools", "info", "--object", creds, "--image-opts", tree)
+    assert "virtual size: 1 MiB" in done.stdout
+    done = run(sys.executable, "-m", "imgtools", "info", "--image-opts", tree, check=False)
+    assert "No TLS credentials with id 'mine'" in done.stderr
