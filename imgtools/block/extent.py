@@ -6,10 +6,12 @@ NBD's block status are all loops over extents, so they cost per run and not per 
 
 from __future__ import annotations
 
+from itertools import groupby
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import NamedTuple
+    from typing import Any, NamedTuple
 
     from imgtools.block.node import Node
 
@@ -38,10 +40,24 @@ if TYPE_CHECKING:
         storage: Node | None = None
         offset: int | None = None
 
+    class Columns(NamedTuple):
+        """Many extents of the top layer at once, each field a numpy array: for images of millions of extents.
+
+        `kinds` are indices into `names`; an offset of -1 is none.
+        """
+
+        starts: Any
+        lengths: Any
+        kinds: Any
+        offsets: Any
+        names: tuple[str, ...]
+        storage: Node
+
 else:
     from collections import namedtuple
 
     Extent = namedtuple("Extent", "start length kind depth storage offset", defaults=(0, None, None))
+    Columns = namedtuple("Columns", "starts lengths kinds offsets names storage")
 
 
 class Placed:
@@ -65,6 +81,11 @@ class Placed:
             count = min(length, first + known - offset)
             yield Extent(start, count, RESERVED if kind in READS_ZERO else DATA, 0, self.storage, offset)
             start, offset, length = start + count, offset + count, length - count
+
+    def kind_over(self, first: int, end: int) -> str | None:
+        """DATA or RESERVED, where all of [first, end) of the storage is one of them."""
+        run = next(self.extents(0, end - first, first))
+        return run.kind if run.length == end - first else None
 
 
 def clip(extent: Extent, start: int, end: int) -> Extent:
@@ -96,3 +117,26 @@ def merge(extents: Iterable[Extent]) -> Iterator[Extent]:
             held = extent
     if held is not None:
         yield held
+
+
+def split_ends(columns: Columns) -> Iterator[Extent | Columns]:
+    """The same extents, the first and the last as such: they may have neighbours to be joined with."""
+    yield _row(columns, 0)
+    if len(columns.starts) > 2:
+        starts, lengths, kinds, offsets = (column[1:-1] for column in columns[:4])
+        yield Columns(starts, lengths, kinds, offsets, columns.names, columns.storage)
+    if len(columns.starts) > 1:
+        yield _row(columns, -1)
+
+
+def _row(columns: Columns, index: int) -> Extent:
+    start, length, kind, offset = (int(column[index]) for column in columns[:4])
+    if offset < 0:
+        return Extent(start, length, columns.names[kind])
+    return Extent(start, length, columns.names[kind], 0, columns.storage, offset)
+
+
+def merge_columns(items: Iterable[Extent | Columns]) -> Iterator[Extent | Columns]:
+    """As `merge`; columns have no neighbours to be joined with."""
+    for kind, group in groupby(items, type):
+        yield from group if kind is Columns else merge(group)  # type: ignore[arg-type]  # noqa: B031

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
+    from imgtools.block.extent import Columns
+
     Buffer = bytes | bytearray | memoryview
 
 ZEROES = bytes(1 << 16)
@@ -41,6 +43,8 @@ class Node:
     """The name of the kind of node, as in `-f`."""
     fixed_layout = False
     """Whether bytes have their place in the file from the start, so that it does not matter which come first."""
+    starts_as_zeroes = True
+    """Whether a new image reads as zeroes before anything is written."""
     described: dict[str, Any] | None = None
     """The options that lead to this node and those below it, where it was opened by the graph."""
     plain_name: str | None = None
@@ -78,6 +82,10 @@ class Node:
         """What lies in the range: extents in order, without gaps, that cover exactly the range."""
         if length:
             yield Extent(offset, length, DATA)
+
+    def columns(self, offset: int, length: int) -> Iterator[Extent | Columns]:
+        """As `extents`; a node may give millions of them in columns, which have no neighbours to be joined with."""
+        return self.extents(offset, length)
 
     def prefetch(self, offset: int, length: int) -> None:
         """The range will be read soon. A hint."""

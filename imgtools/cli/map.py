@@ -6,15 +6,15 @@ An image can have millions of extents: lines are made and written in blocks, and
 from __future__ import annotations
 
 import sys
-from itertools import chain, islice
+from itertools import chain
 from operator import itemgetter
 
-from imgtools.block.extent import COMPRESSED, DATA, HOLE, READS_ZERO, RESERVED, ZERO
+from imgtools.block.extent import COMPRESSED, DATA, HOLE, READS_ZERO, RESERVED, ZERO, Columns
 from imgtools.cli import console
 from imgtools.cli.arguments import FORCE_SHARE, FORMAT, OPENING, OUTPUT, Complaint, output_format, size_between
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.opening import named, open_named
-from imgtools.operations.map import map_
+from imgtools.operations.map import map_, map_columns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,12 +65,11 @@ def run(arguments: Any) -> int:
     target = named(arguments.operands[0], arguments.format, arguments.image_opts)
     start = arguments.start or 0
     with open_named(target, arguments) as node:
-        extents = map_(node, start, arguments.length)
         if style == "human":
             console.say(f"{'Offset':<16}{'Length':<16}{'Mapped to':<16}File")
-            sys.stdout.writelines(human(extents))
+            sys.stdout.writelines(human(map_(node, start, arguments.length)))
         else:
-            write_json(extents, start)
+            write_json(map_columns(node, start, arguments.length), start)
     return 0
 
 
@@ -88,12 +87,35 @@ def _hex(number: int) -> str:
     return hex(number) if number else "0"
 
 
-def write_json(extents: Iterator[Extent], start: int) -> None:
+def write_json(extents: Iterable[Extent | Columns], start: int) -> None:
     """A line for each extent, as one JSON list."""
     opening = "["
-    while block := list(islice(extents, LINES)):
-        # One format string for all lines costs a third less than a format string for each.
-        lines = ",\n".join([(PLACED if extent[5] is not None else PLACELESS)[extent[2]] for extent in block])
-        sys.stdout.write(opening + lines % tuple(chain.from_iterable(map(NUMBERS, block))))
+    for lines in _blocks(extents):
+        sys.stdout.write(opening + lines)
         opening = ",\n"
     sys.stdout.write(NOTHING % start if opening == "[" else "]\n")
+
+
+def _blocks(extents: Iterable[Extent | Columns]) -> Iterator[str]:
+    block: list[Extent] = []
+    for extent in extents:
+        if isinstance(extent, Columns):
+            if block:
+                yield _lines(block)
+                block = []
+            from imgtools.cli.map_columns import lines_of_columns
+
+            yield from lines_of_columns(extent, PLACED, PLACELESS)
+            continue
+        block.append(extent)
+        if len(block) == LINES:
+            yield _lines(block)
+            block = []
+    if block:
+        yield _lines(block)
+
+
+def _lines(block: list[Extent]) -> str:
+    # One format string for all lines costs a third less than a format string for each.
+    lines = ",\n".join([(PLACED if extent[5] is not None else PLACELESS)[extent[2]] for extent in block])
+    return lines % tuple(chain.from_iterable(map(NUMBERS, block)))

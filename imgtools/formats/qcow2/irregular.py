@@ -15,16 +15,28 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Iterable
+    from typing import Any, NamedTuple
 
-KINDS = (HOLE, ZERO, DATA, COMPRESSED_KIND, HOLE, ZERO)
-"""By number: 0 and 1 have no place in the file, 2 and 5 have one."""
-WITHOUT_PLACE, WITH_PLACE, STREAM = 0, 2, 3
+    class Runs(NamedTuple):
+        """The runs of a table, an array each: where they start and end, an index into KINDS, and the host offset,
+        -1 for none, or the entry of a compressed cluster."""
+
+        starts: Any
+        ends: Any
+        kinds: Any
+        hosts: Any
+
+else:
+    from collections import namedtuple
+
+    Runs = namedtuple("Runs", "starts ends kinds hosts")
+
+KINDS = (HOLE, ZERO, DATA, COMPRESSED_KIND, ZERO)
+PLACELESS_ZERO, PLACED, STREAM, PLACED_ZERO = 1, 2, 3, 4
 
 
-def irregular_runs(
-    table: array[int], base: int, cluster_bits: int, zero_flag: int
-) -> Iterable[tuple[int, int, str, int]] | None:
-    """(start, end, kind, host) over a whole table, as `Mapping.runs` gives them, the first guest byte being `base`.
+def irregular_runs(table: array[int], base: int, cluster_bits: int, zero_flag: int) -> Runs | None:
+    """The runs of a whole table whose first guest byte is `base`.
 
     None where an entry is damaged: looking one by one then tells which.
     """
@@ -34,19 +46,24 @@ def irregular_runs(
     placed = (hosts != 0) & ~compressed
     if (hosts[placed] & np.uint64((1 << cluster_bits) - 1)).any():
         return None
-    number = np.where(placed, np.uint8(WITH_PLACE), np.uint8(WITHOUT_PLACE))
+    kinds = placed.astype(np.uint8) * np.uint8(PLACED)
     if zero_flag:
         zero = (entries & np.uint64(zero_flag)).astype(bool)
-        number[zero & ~placed] = 1
-        number[zero & placed] = 5
-    number[compressed] = STREAM
+        kinds[zero & ~placed] = PLACELESS_ZERO
+        kinds[zero & placed] = PLACED_ZERO
+    kinds[compressed] = STREAM
     guests = np.arange(len(entries), dtype=np.uint64) << np.uint64(cluster_bits)
     distance = np.where(placed, hosts - guests, np.uint64(0))
-    breaks = (number[1:] != number[:-1]) | (distance[1:] != distance[:-1]) | compressed[1:]
+    breaks = (kinds[1:] != kinds[:-1]) | (distance[1:] != distance[:-1]) | compressed[1:]
     first = np.concatenate(([0], np.flatnonzero(breaks) + 1))
-    starts = (base + (first << cluster_bits)).tolist()
     places = np.where(placed, hosts, np.uint64((1 << 64) - 1))  # NOWHERE, once signed
     places[compressed] = entries[compressed] & np.uint64(COPIED - 1)
-    ends = [*starts[1:], base + (len(entries) << cluster_bits)]
-    kinds = map(KINDS.__getitem__, number[first].tolist())
-    return zip(starts, ends, kinds, places.view(np.int64)[first].tolist(), strict=True)
+    starts = base + (first << cluster_bits)
+    ends = np.append(starts[1:], base + (len(entries) << cluster_bits))
+    return Runs(starts, ends, kinds[first], places.view(np.int64)[first])
+
+
+def one_by_one(runs: Runs) -> Iterable[tuple[int, int, str, int]]:
+    """(start, end, kind, host), as `Mapping.runs` gives them."""
+    kinds = map(KINDS.__getitem__, runs.kinds.tolist())
+    return zip(runs.starts.tolist(), runs.ends.tolist(), kinds, runs.hosts.tolist(), strict=True)

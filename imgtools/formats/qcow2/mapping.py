@@ -29,10 +29,11 @@ from imgtools.formats.qcow2.header import DATA_FILE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _thread import RLock
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from imgtools.block.node import Storage
     from imgtools.formats.qcow2.header import Header
+    from imgtools.formats.qcow2.irregular import Runs
     from imgtools.formats.qcow2.ramp import Ramp
 
 COPIED = 1 << 63
@@ -172,6 +173,14 @@ class Mapping:
         """(start, end, kind, host) over [offset, end): host is the offset of data in the file, or of the place that
         zeroes keep, NOWHERE without any, or the entry itself for a compressed cluster; kind HOLE is "not in this
         layer". Neighbours may be of one kind."""
+        for start, stop, table in self.spans(offset, end):
+            if table is None:
+                yield start, stop, HOLE, NOWHERE
+            else:
+                yield from self.table_runs(table, start >> self.span_bits, start, stop)
+
+    def spans(self, offset: int, end: int) -> Iterator[tuple[int, int, array[int] | None]]:
+        """(start, end, table) over [offset, end): the part of a table, or as much as is in no table."""
         while offset < end:
             index = offset >> self.span_bits
             stop = min(end, (index + 1) << self.span_bits)
@@ -182,9 +191,7 @@ class Mapping:
                     stop = min(end, (index + 1) << self.span_bits)
                 if index + 1 >= len(self.l1):
                     stop = end
-                yield offset, stop, HOLE, NOWHERE
-            else:
-                yield from self.table_runs(table, index, offset, stop)
+            yield offset, stop, table
             offset = stop
 
     def table_runs(self, table: array[int], index: int, offset: int, end: int) -> Iterator[tuple[int, int, str, int]]:
@@ -196,8 +203,10 @@ class Mapping:
             kind, host = whole
             yield offset, end, kind, self.check_entry(host, base) + (offset - base) if kind == DATA else host
             return
-        if last - first == self.entries and (many := self._irregular_runs(table, base)):
-            yield from many
+        if last - first == self.entries and (many := self.irregular_runs(table, base)):
+            from imgtools.formats.qcow2.irregular import one_by_one
+
+            yield from one_by_one(many)
             return
         within = offset & (size - 1)
         zero_flag, place_mask = self.zero_flag, self.place_mask
@@ -242,7 +251,7 @@ class Mapping:
             self._ramp = Ramp(self.cluster_size)
         return (DATA, plain) if self._ramp.matches(table, first) else None
 
-    def _irregular_runs(self, table: array[int], base: int) -> Iterable[tuple[int, int, str, int]] | None:
+    def irregular_runs(self, table: array[int], base: int) -> Runs | None:
         """The runs of a table by numpy, once there are so many entries to look at that importing it pays."""
         self._irregular += self.entries
         if self._irregular < ENTRIES_WITHOUT_NUMPY or self.external:

@@ -26,8 +26,7 @@ from imgtools.block.node import Layer, fill_zero
 from imgtools.errors import BadOption, ImageError, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.events import EventfulData
-from imgtools.formats.qcow2.extents import layer_extents
-from imgtools.formats.qcow2.extents import layer_extents
+from imgtools.formats.qcow2.extents import layer_columns, layer_extents
 from imgtools.formats.qcow2.mapping import COPIED, OFFSET_MASK, ZERO_FLAG, Mapping
 
 TYPE_CHECKING = False
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from imgtools.block.extent import Columns
     from imgtools.block.format import CheckResult, Finding
     from imgtools.block.graph import Context
     from imgtools.block.node import Buffer, Storage
@@ -186,6 +186,12 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
     def layer_extents(self, offset: int, length: int) -> Iterator[Extent]:
         self.check_range(offset, length)
         return layer_extents(self, offset, length)
+
+    def columns(self, offset: int, length: int) -> Iterator[Extent | Columns]:
+        if self.backing is not None:
+            return self.extents(offset, length)
+        self.check_range(offset, length)
+        return layer_columns(self, offset, length)
 
     def prefetch(self, offset: int, length: int) -> None:
         for start, stop, kind, host in self.mapping.runs(offset, offset + length):
