@@ -33,6 +33,8 @@ ENDING = 2
 def can_be_divided(export: Export) -> bool:
     """Whether several processes may serve the export, each by itself."""
     node = export.node.child if isinstance(export.node, GuessedRaw) else export.node
+    if not export.shows_files:
+        return False  # a filter that counts or delays does so for all clients together
     if export.read_only or not isinstance(node, RawNode):
         return export.read_only
     # A file that ends within the disk's last sector may yet grow, which the other processes would not notice.
