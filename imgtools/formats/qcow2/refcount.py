@@ -370,12 +370,22 @@ class Refcounts:
     def release_pending(self) -> list[tuple[int, int]]:
         """Lower the counts of all that is pending; answers the runs of clusters that became free."""
         freed = []
-        for first, count in self.pending:
+        for first, count in joined(self.pending):
             self.storage.event("cluster_free")
             self.add(first, count, -1)
-            if all(self.get(cluster) == 0 for cluster in range(first, first + count)):
-                freed.append((first, count))
+            freed += [(cluster, 1) for cluster in range(first, first + count) if not self.get(cluster)]
         self.pending.clear()
         if freed:
             self.free_byte = 0
-        return freed
+        return joined(freed)
+
+
+def joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same clusters in as few runs (first, count) as there can be, in order."""
+    longer: list[tuple[int, int]] = []
+    for first, count in sorted(runs):
+        if longer and sum(longer[-1]) == first:
+            longer[-1] = (longer[-1][0], longer[-1][1] + count)
+        else:
+            longer.append((first, count))
+    return longer
