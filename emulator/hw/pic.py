@@ -13,7 +13,7 @@ from .device import Device, Line
 CASCADE = 2
 SPURIOUS = 7
 # OCW2 by its top three bits
-AUTO_ROTATE_OFF, EOI, NO_OPERATION, SPECIFIC_EOI, AUTO_ROTATE_ON, ROTATE_EOI, SET_PRIORITY, ROTATE_SPECIFIC = range(8)
+AUTO_ROTATE_OFF, EOI, SPECIFIC_EOI, AUTO_ROTATE_ON, ROTATE_EOI, SET_PRIORITY, ROTATE_SPECIFIC = 0, 1, 3, 4, 5, 6, 7
 
 
 class Controller:
@@ -100,19 +100,18 @@ class Controller:
             self._write_ocw2(value >> 5, value & 7)
 
     def _write_ocw2(self, operation: int, number: int) -> None:
-        match operation:
-            case 0 | 4:
-                self.auto_rotate = operation == AUTO_ROTATE_ON
-            case 1 | 5:
-                highest = self._first(self.service & ~self.mask if self.special_mask else self.service)
-                if highest is not None:
-                    self.service &= ~(1 << highest)
-                    self.lowest = highest if operation == ROTATE_EOI else self.lowest
-            case 3 | 7:
-                self.service &= ~(1 << number)
-                self.lowest = number if operation == ROTATE_SPECIFIC else self.lowest
-            case 6:
-                self.lowest = number
+        if operation in (AUTO_ROTATE_OFF, AUTO_ROTATE_ON):
+            self.auto_rotate = operation == AUTO_ROTATE_ON
+        elif operation in (EOI, ROTATE_EOI):
+            highest = self._first(self.service & ~self.mask if self.special_mask else self.service)
+            if highest is not None:
+                self.service &= ~(1 << highest)
+                self.lowest = highest if operation == ROTATE_EOI else self.lowest
+        elif operation in (SPECIFIC_EOI, ROTATE_SPECIFIC):
+            self.service &= ~(1 << number)
+            self.lowest = number if operation == ROTATE_SPECIFIC else self.lowest
+        elif operation == SET_PRIORITY:
+            self.lowest = number
 
     def write_data(self, value: int) -> None:
         match self.expects:

@@ -14,7 +14,7 @@ FREQUENCY = 1_193_182
 SECOND = 1_000_000_000
 PORT_61 = 0x61
 REFRESH_PERIOD = 15_085  # ns; port 61h, bit 4 changes that often
-LATCH, LOW, HIGH, BOTH = range(4)  # access modes
+LATCH, HIGH, BOTH = 0, 2, 3  # access modes; 1 is the low byte alone
 ONE_SHOTS = (0, 1, 4, 5)
 
 

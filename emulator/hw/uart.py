@@ -14,7 +14,7 @@ from .device import Device, Line
 
 FIFO_SIZE = 16
 # Interrupt enable
-ON_DATA, ON_EMPTY, ON_LINE, ON_MODEM = 1, 2, 4, 8
+ON_DATA, ON_EMPTY, ON_LINE = 1, 2, 4
 # Line status
 DATA_READY, OVERRUN, EMPTY = 1, 2, 0x60
 DIVISOR_ACCESS = 0x80

@@ -26,7 +26,7 @@ MAX_PROGRAM = 256 << 20  # it has to fit into memory, and is read at once
 
 HEADER_MAGIC, MULTIBOOT_MAGIC = 0x1BADB002, 0x2BADB002
 HEADER_AREA = 8192
-HAS_ADDRESSES, WANTS_VIDEO = 1 << 16, 1 << 2
+HAS_ADDRESSES = 1 << 16
 HAS_MEMORY, HAS_COMMAND_LINE, HAS_MEMORY_MAP, HAS_LOADER_NAME = 1 << 0, 1 << 2, 1 << 6, 1 << 9
 INFORMATION = 0x9000  # where the boot information goes, and behind it what it points to
 LOW_MEMORY = 640 << 10

@@ -53,7 +53,7 @@ NO_XSAVE = 1 << 10  # no CR4.OSXSAVE
 # Exceptions (SDM Vol. 3, table 7-1)
 DE, DB, NMI, BP, OF, BR, UD, NM, DF = range(9)
 TS, NP, SS_FAULT, GP, PF = range(10, 15)
-MF, AC, MC, XM = range(16, 20)
+MF, AC, XM = 16, 17, 19
 NO_VECTOR = 0xFFFF
 
 

@@ -21,7 +21,7 @@ from ..state import LMA, update_mode
 PE, MP, EM, TS, ET, NE, WP, AM, NW, CD, PG = (1 << bit for bit in (0, 1, 2, 3, 4, 5, 16, 18, 29, 30, 31))
 CR0_BITS = PE | MP | EM | TS | NE | WP | AM | NW | CD | PG
 # CR4
-VME, PVI, TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT = (1 << bit for bit in range(11))
+TSD, DE, PSE, PAE, PGE = (1 << bit for bit in (2, 3, 4, 5, 7))
 FSGSBASE, PCIDE, OSXSAVE, SMEP, SMAP = (1 << bit for bit in (16, 17, 18, 20, 21))
 CR4_BITS = (1 << 11) - 1 | FSGSBASE | PCIDE | OSXSAVE | SMEP | SMAP
 # EFER

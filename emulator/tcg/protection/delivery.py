@@ -24,6 +24,7 @@ from .descriptors import (
     TRAP_GATE_16,
     TRAP_GATE_32,
     Descriptor,
+    copy_segment,
     fetch_descriptor,
     install,
     install_null,
@@ -287,21 +288,12 @@ def choose_long_stack(core: Ptr[Core], table_entry: u32, level: u32, external: u
         if not use_long_stack(core, 0x24 + (table_entry - 1) * 8, level, external, stack):
             return False
         if level == core.cpl:
-            keep_selector(core, stack)
+            copy_segment(stack.segment, core.cpu.segments[SS])  # SS changes with the level only
         return True
     if level < core.cpl:
         return use_long_stack(core, 4 + level * 8, level, external, stack)
     use_null(stack, level)
     stack.pointer = core.cpu.registers[4]
     stack.mode = core.mode
-    keep_selector(core, stack)
+    copy_segment(stack.segment, core.cpu.segments[SS])
     return True
-
-
-@function
-def keep_selector(core: Ptr[Core], stack: Ptr[Stack]) -> None:
-    """Without a change of level SS stays what it is."""
-    stack.segment.base = core.cpu.segments[SS].base
-    stack.segment.limit = core.cpu.segments[SS].limit
-    stack.segment.selector = core.cpu.segments[SS].selector
-    stack.segment.attributes = core.cpu.segments[SS].attributes

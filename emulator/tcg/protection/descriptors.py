@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from emulator.native import Ptr, addressof, function, struct, u16, u32, u64
 from emulator.x86.instruction import CS, FS, SS
-from emulator.x86.state import CODE_OR_DATA, GRANULARITY, PRESENT, DescriptorTable, Segment
+from emulator.x86.state import CODE_OR_DATA, GRANULARITY, PRESENT, Segment
 
 from ..core import CODE_64, CODE_SIZE, GP, NP, PROTECTED, SS_FAULT, Core
 from ..operands import LIMIT_32, fault
@@ -311,9 +311,3 @@ def system_descriptor(core: Ptr[Core], selector: u32, out: Ptr[Descriptor]) -> b
         if out.base + (1 << 47) >> 48:
             return refuse(core, GP, selector, 0)
     return True
-
-
-@function
-def load_table_register(core: Ptr[Core], table: Ptr[DescriptorTable], base: u64, limit: u32) -> None:
-    table.base = base
-    table.limit = limit

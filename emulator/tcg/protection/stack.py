@@ -7,7 +7,7 @@ What is pushed is written at once, but SS and RSP change only when all of it has
 
 from __future__ import annotations
 
-from emulator.native import Ptr, addressof, function, struct, u16, u32, u64
+from emulator.native import Ptr, addressof, function, struct, u32, u64
 from emulator.softmmu.access import read_slow, write_slow
 from emulator.softmmu.structs import READ, SUPERVISOR, WRITE
 from emulator.x86.instruction import CS, SS
@@ -22,6 +22,7 @@ from .descriptors import (
     copy_segment,
     fetch_descriptor,
     install,
+    install_null,
     is_present,
     is_writable_data,
     level_of,
@@ -157,10 +158,7 @@ def use_long_stack(core: Ptr[Core], place: u32, level: u32, external: u32, stack
 
 @function
 def use_null(stack: Ptr[Stack], level: u32) -> None:
-    stack.segment.base = 0
-    stack.segment.limit = 0
-    stack.segment.selector = u16(level)
-    stack.segment.attributes = u16(level << 5)
+    install_null(stack.segment, level, level)
     stack.mask = NO_MASK
     stack.mode = SUPERVISOR
     stack.long = 1

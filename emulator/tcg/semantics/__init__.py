@@ -5,7 +5,7 @@ ModRM operand in memory or in a register. Operations that compute are functions 
 arithmetic.OPERATIONS`); `templates` turns them into handlers by fetching operands from an `Op`.
 """
 
-from . import arithmetic, bits, data, interrupts, multiply, segments, shifts, stack, strings, system
+from . import arithmetic, bits, bmi, calls, data, interrupts, multiply, segments, shifts, stack, strings, system
 from .simd import conversions, crypto, float_sums, floats, images, lanes, moves, shuffles, widths
 from .simd import strings as string_comparisons
 from .x87 import arithmetic as x87_arithmetic
@@ -19,11 +19,13 @@ MODULES = (
     multiply,
     shifts,
     bits,
+    bmi,
     stack,
     strings,
     interrupts,
     segments,
     system,
+    calls,
     lanes,
     moves,
     shuffles,

@@ -135,7 +135,7 @@ def _load_far(number: int) -> Function:
         pointer = Array[u64, 2]()
         if not read_pointer(core, op, bytes_, addressof(pointer[0]), addressof(pointer[1])):
             return False
-        if not load(core, number, u32(pointer[1])):
+        if not load_segment(core, number, u32(pointer[1])):
             return False
         put_sized(core, op.a, bytes_, pointer[0])
         return True

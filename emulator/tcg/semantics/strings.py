@@ -26,7 +26,6 @@ from .arithmetic import operation
 RAX, RCX, RDX, RSI, RDI = 0, 1, 2, 6, 7
 REPNE, REPE = 0xF2, 0xF3
 PAGE_OFFSET = 4095
-NO_CONDITION, CONDITION = False, True
 
 
 @function(inline="always")

@@ -22,7 +22,7 @@ from emulator.x86.random_code import random_encoding
 from emulator.x86.table import ENCODINGS
 
 SEEDS = int(os.environ.get("TCG_SEEDS", "1"))
-GUESTS = 40
+GUESTS = 20
 MEMORY = 1 << 20
 RUNS, SECONDS = 3, 0.02
 CODE = {16: 0x009B, 32: 0xC09B, 64: 0xA09B}
