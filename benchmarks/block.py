@@ -62,6 +62,7 @@ class Bench:
         yield from self.compressions()
         yield from self.large_tables()
         yield from self.snapshots()
+        yield from self.amendments()
         yield from self.requests()
         yield from self.starts()
 
@@ -118,6 +119,22 @@ class Bench:
             many = self.path("many.qcow2")
             images.alternating(Path(many), 2_000_000)
             yield self.same("map: 2 million extents", ["map", "--output=json", many], 0.40, runs=min(self.runs, 3))
+
+    def amendments(self) -> Iterator[Row]:
+        """Each on a new image."""
+        work = "amend refcount_bits: 1 TiB"
+        if not self.wanted(work):
+            return
+        path = self.path("amended.qcow2")
+
+        def make() -> None:
+            run(["qemu-img", "create", "-f", "qcow2", "-o", "preallocation=metadata", path, str(TIB)])
+
+        words = ["amend", "-o", "refcount_bits=32", path]
+        yield side_by_side(
+            work, [[*IMGTOOLS, *words]], [["qemu-img", *words]], 0.5, runs=min(self.runs, 3), before=make
+        )
+        os.unlink(path)
 
     def snapshots(self) -> Iterator[Row]:
         """Each on an image of its own: as many snapshots as there are runs are made, applied, and deleted."""
