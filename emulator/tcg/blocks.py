@@ -20,7 +20,7 @@ from emulator.x86.flat import TOO_LONG, TRUNCATED, Record, decode_flat
 from .core import GP, HASH_SLOTS, JUMP_SLOTS, MAX_BLOCK, Block, Core, Jump, Op
 from .operands import LIMIT_32, fault, memory_fault
 from .peephole import forget, look_back
-from .predecode import CONTINUE, ENDS, PROTECTION, STALE, UNDEFINED, fill
+from .predecode import CONTINUE, ENDS, IDLE, PROTECTION, STALE, UNDEFINED, fill
 
 MAX_LENGTH = 15
 CS = 1
@@ -148,6 +148,8 @@ def make(core: Ptr[Core], rip: u64, physical: u64, slot: u32) -> Ptr[Op]:
         properties = fill(core, record, op, rip + length)
         look_back(core, record, op, properties)
         length += u32(size)
+        if properties & IDLE and count > 1:
+            count -= 1  # it needs no op; only a block of nothing else keeps its first one
         if properties & ENDS:
             break
     if count == 0:

@@ -45,7 +45,7 @@ BY_METHOD = {
 BY_NAME = {"AL": AX, "AX": AX, "eAX": AX, "rAX": AX, "CL": CX, "DX": DX}
 
 # Properties of a form
-BRANCH, ENDS, PRIVILEGED, PROTECTED_ONLY, ONE, CONDITIONAL, TABLE_BYTE, HIDDEN = (1 << bit for bit in range(8))
+BRANCH, ENDS, PRIVILEGED, PROTECTED_ONLY, ONE, CONDITIONAL, TABLE_BYTE, HIDDEN, IDLE = (1 << bit for bit in range(9))
 LOADS_SEGMENTS = ("LDS", "LES", "LFS", "LGS", "LSS")
 SEGMENT_NAMES = ("ES", "SS", "DS", "FS", "GS")
 
@@ -77,6 +77,7 @@ def properties(form: Form) -> int:
         PROTECTED_ONLY: "pm" in form.marks,
         ONE: any(code.text == "1" for code in codes),
         CONDITIONAL: form.mnemonic.endswith("cc"),
+        IDLE: form.mnemonic in ("NOP", "ENDBR64", "ENDBR32"),
         HIDDEN: form.mnemonic in ("CLAC", "STAC"),
         TABLE_BYTE: any(code.method == "BB" for code in codes),
     }  # fmt: skip
