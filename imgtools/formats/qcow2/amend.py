@@ -179,22 +179,22 @@ def _write_zeroes_out(node: Qcow2Node) -> None:
 def replace_header(node: Qcow2Node, wanted: Header) -> None:
     """Let `wanted` take the place of the header, so that a cut leaves the one or the other.
 
-    The first sector switches; what lies behind it is written while no header refers to it: where the old one does,
-    it first becomes one without the names of features, which are there for information only.
+    The first sector switches; what lies behind it changes while no header refers to it. Where the old one does, it
+    first becomes one without the names of features, which are there for information only. (That leaves names of
+    backing files of more than 370 bytes, whose header takes two sectors before and after.)
     """
     storage, size = node.storage, wanted.cluster_size
     if wanted.version < 3:
         wanted.incompatible = wanted.compatible = wanted.autoclear = 0
         wanted.unknown_fields = b""
-    built = wanted.build().ljust(size, b"\0")
-    tail = storage.read(SECTOR, size - SECTOR)
-    if built[SECTOR:] != tail:
-        shorter = node.header.build(names=False)
-        if tail.count(0) != len(tail) and len(shorter) <= SECTOR:
-            storage.write(0, shorter.ljust(SECTOR, b"\0"))
-            storage.flush()
-        storage.write(SECTOR, built[SECTOR:])
+    built = wanted.build()
+    first, rest = (SECTOR, 0), (size - SECTOR, SECTOR)
+    order = [first, rest] if len(built) <= SECTOR else [rest, first]
+    shorter = node.header.build(names=False)
+    if order[0] is rest and len(shorter) <= SECTOR < len(node.header.build()):
+        storage.write(0, shorter.ljust(SECTOR, b"\0"))
         storage.flush()
-    storage.write(0, built[:SECTOR])
-    storage.flush()
+    for length, start in order:
+        storage.write(start, built.ljust(size, b"\0")[start : start + length])
+        storage.flush()
     node.renew(wanted)

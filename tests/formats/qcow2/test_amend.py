@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from imgtools.block.graph import Context
 from imgtools.block.protocols.memory import MemoryNode
 from imgtools.errors import ImageError
 from imgtools.formats.qcow2 import FORMAT
+from imgtools.formats.qcow2.amend import replace_header
 from imgtools.formats.qcow2.header import parse
 from imgtools.formats.qcow2.node import Qcow2Node
 from imgtools.formats.raw import RawNode
@@ -186,6 +188,9 @@ CUTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"refcount_bits": 8, "lazy_refcounts": True}, {"cluster_size": 4096}),
     ({"lazy_refcounts": False}, {"lazy_refcounts": True, "cluster_size": 4096}),
     ({"compat": "0.10", "refcount_bits": 16}, {"refcount_bits": 8, "backing_file": "b" * 250, "backing_fmt": "raw"}),
+    # Clusters of two sectors, so that a torn write of the header is one of half of it.
+    ({"compat": "1.1"}, {"compat": "0.10", "cluster_size": 1024, "backing_file": "b" * 400, "backing_fmt": "raw"}),
+    ({"compat": "0.10"}, {"cluster_size": 1024, "backing_file": "b" * 400, "backing_fmt": "raw"}),
 ]
 
 
@@ -214,6 +219,24 @@ def test_a_cut_leaves_the_image_as_before_or_as_after(options: dict[str, Any], m
             compare(node.read(0, SIZE), content)
             check_is_clean(node, leaks_allowed=True)
     assert seen == {before, after}
+
+
+def test_a_longer_header_takes_the_place_of_another_at_once() -> None:
+    """Both have more than a sector, and other bytes behind it."""
+    storage = RecordingStorage()
+    made = {"backing_file": "below" * 20, "backing_fmt": "raw"}
+    FORMAT.create("image", SIZE, made, MemoryContext({"image": storage}, writable=True))
+    with open_over(storage, made) as node:
+        storage.start_recording()
+        wanted = copy.deepcopy(node.header)
+        wanted.set_extension(0x12345678, b"of a length that moves the name")
+        replace_header(node, wanted)
+    found = set()
+    for _, _, state in storage.contents_after():
+        header = parse(MemoryNode("image", state))
+        assert header.backing_name == wanted.backing_name
+        found.add(header.extension(0x12345678))
+    assert found == {None, b"of a length that moves the name"}
 
 
 def open_over(storage: MemoryNode, made: dict[str, Any]) -> Qcow2Node:
