@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import cache
 from types import SimpleNamespace
 
-from emulator.native import Function, Ptr, addressof, function, likely, u8, u16, u32, u64, unlikely
+from emulator.native import Function, Ptr, addressof, function, likely, u8, u16, u32, u64, unlikely, unreachable
 from emulator.softmmu.access import can_access, read_slow, write_slow
 from emulator.softmmu.structs import NOT_CANONICAL, PAGE_SHIFT, PAGE_SIZE, READ, TLB_SLOTS, WRITE
 from emulator.x86.instruction import SS
@@ -47,7 +47,12 @@ def direct(core: Ptr[Core], access: u32, address: u64, size: u64) -> Ptr[u8]:
     """The host address of bytes that may be accessed directly, or null."""
     entries = core.reads if access == READ else core.writes
     entry = entries + (address >> PAGE_SHIFT & TLB_SLOTS - 1)
-    return Ptr[u8](entry.addend + address) if likely(address - entry.tag <= PAGE_SIZE - size) else Ptr[u8](0)
+    if likely(address - entry.tag <= PAGE_SIZE - size):
+        host = Ptr[u8](entry.addend + address)
+        if not host:
+            unreachable()  # tells the compiler that callers need not look again
+        return host
+    return Ptr[u8](0)
 
 
 @function

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from emulator.native import Function, Ptr, function, u16, u64
+from emulator.native import Function, Ptr, function, likely, u16, u64
 from emulator.x86.notation import Form
 
-from ..control import branch, faulted, following, jump, raised, valid_target
+from ..blocks import jump_hit
+from ..control import branch, faulted, following, jump, jump_slow, raised, valid_target
 from ..core import GP, Core, Op
 from ..flags import CONDITIONS
 from ..operands import TYPES, access, read_place, set_stack_pointer
@@ -232,7 +233,7 @@ def _call_direct(size: int, long: bool = False) -> Function:
 
     @function(symbol=f"emulator.tcg.call{size}{'.long' if long else ''}")
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
-        if not valid_target(core, op.immediate):
+        if op.link == 0 and not valid_target(core, op.immediate):
             return raised(core, op, GP, 0)
         if not push(core, kind(following(op))):
             return faulted(core, op)
@@ -281,10 +282,13 @@ def _return_long() -> Function:
         if not place:
             return faulted(core, op)
         target = Ptr[u64](place)[0]
-        if not valid_target(core, target):
+        found = jump_hit(core, target)  # a target that is known is valid
+        if not found and not valid_target(core, target):
             return raised(core, op, GP, 0)
         core.cpu.registers[RSP] = pointer + 8
-        return jump(core, op, target)
+        if likely(bool(found) and core.exit_flag == 0):
+            return found
+        return jump_slow(core, target)
 
     return handler
 
