@@ -2,8 +2,8 @@
 
     python -m imgtools.cli.pages DIRECTORY
 
-Each page DIRECTORY/VERB.md (or VERB-SUBCOMMAND.md) has a line `<!-- options -->`, a table, and a line `<!-- end of options -->`; the
-table is replaced.
+Each page DIRECTORY/VERB.md (or VERB-SUBCOMMAND.md) has a line `<!-- options -->`, a table, and a line
+`<!-- end of options -->`; the table is replaced.
 """
 
 from __future__ import annotations
