@@ -22,6 +22,7 @@ BUILT_IN = {
     "qcow2": "imgtools.formats.qcow2",
     "vdi": "imgtools.formats.vdi",
     "vmdk": "imgtools.formats.vmdk",
+    "vpc": "imgtools.formats.vpc",
 }
 """Format name to module; the module's FORMAT is the `Format`."""
 
@@ -79,6 +80,7 @@ MAGIC: tuple[tuple[str, int, bytes], ...] = (
     ("vmdk", 0, b"KDMV"),
     ("vmdk", 0, b"COWD"),
     ("vmdk", 0, b"# Disk DescriptorFile"),
+    ("vpc", 0, b"conectix"),
 )
 """How a format is known by its first bytes: (format, offset, bytes)."""
 

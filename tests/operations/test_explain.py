@@ -16,7 +16,7 @@ from imgtools.operations.explain import explain
 SIZE = 3 << 20
 
 
-@pytest.mark.parametrize("format", ["qcow2", "vdi", "vmdk"])
+@pytest.mark.parametrize("format", ["qcow2", "vdi", "vmdk", "vpc"])
 def test_fields_lie_where_it_is_said(format: str, tmp_path: Path) -> None:
     path = tmp_path / "disk"
     create_image(str(path), SIZE, format=format)
@@ -29,7 +29,7 @@ def test_fields_lie_where_it_is_said(format: str, tmp_path: Path) -> None:
                 if field.offset is None or not isinstance(field.value, int):
                     continue
                 stored = content[field.offset : field.offset + (field.size or 0)]
-                order = "big" if format == "qcow2" else "little"
+                order = "big" if format in ("qcow2", "vpc") else "little"
                 assert int.from_bytes(stored, order) == field.value, (part.name, field.name)  # type: ignore[arg-type]
                 seen += 1
     assert seen > 10

@@ -1,0 +1,185 @@
+"""Disks in blocks of one size, each of which lies somewhere in the file or nowhere: what such formats have in common.
+
+A format says where a block lies (`locate`), and how one is added that lies nowhere (`add`); the verbs are here.
+Those of them that can be written have no backing files: what lies nowhere is zero, so zeroing leaves it there.
+Existing blocks are read and written in parallel; tables, and whatever adds blocks, go under one lock.
+"""
+
+from __future__ import annotations
+
+from _thread import RLock
+from itertools import islice
+
+from imgtools.block.extent import COMPRESSED, DATA, HOLE, ZERO, Extent, merge
+from imgtools.block.node import Layer, fill_zero
+from imgtools.errors import CorruptImage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgtools.block.node import Buffer, Storage
+
+NOWHERE, ZEROES, PACKED = -1, -2, -3
+"""In place of a position: the block is not in this image; it reads as zeroes; it is stored compressed."""
+RUNS_AT_ONCE = 256
+"""Runs of blocks that are looked up while the lock is held."""
+
+Piece = tuple[int, int, int]
+"""(start, length, position in the file of the first byte, or one of the above)."""
+
+
+class BlockNode(Layer):
+    """A disk of `size` bytes in blocks of `block_size`, in `storage`."""
+
+    missing_is_zero = False
+    """Whether the format has no backing files, so that what lies nowhere is zero because this image says so."""
+
+    def __init__(self, storage: Storage, size: int, block_size: int, *, writable: bool) -> None:
+        super().__init__(storage.filename, size, read_only=not writable)
+        self.storage = storage
+        self.children["file"] = storage
+        self.block_size = block_size
+        self.lock = RLock()
+
+    # What a format says.
+
+    def locate(self, block: int) -> int:
+        """Where the block lies in the file, or NOWHERE, ZEROES, PACKED. Called under the lock."""
+        raise NotImplementedError
+
+    def add(self, block: int, within: int, data: memoryview) -> None:
+        """Give a block without a place one, and store `data` at `within` in it. Called under the lock."""
+        raise NotImplementedError
+
+    def unpack(self, block: int) -> bytes:
+        """The content of a block that is PACKED."""
+        raise NotImplementedError
+
+    def written(self) -> None:
+        """Called before the file is changed on behalf of a guest."""
+
+    # The verbs.
+
+    def readinto(self, offset: int, buffer: memoryview) -> None:
+        self.check_range(offset, len(buffer))
+        for start, length, position in self._pieces(offset, len(buffer)):
+            part = buffer[start - offset : start - offset + length]
+            if position >= 0:
+                self.storage.readinto(position, part)
+            elif position == NOWHERE:
+                self.read_below(start, part)
+            elif position == ZEROES:
+                fill_zero(part)
+            else:
+                within = start % self.block_size
+                part[:] = self.unpack(start // self.block_size)[within : within + length]
+
+    def write(self, offset: int, data: Buffer) -> None:
+        self._check_write(offset, len(data))
+        view = memoryview(data).cast("B")
+        self.written()
+        for start, length, position in self._pieces(offset, len(view)):
+            part = view[start - offset : start - offset + length]
+            if position >= 0:
+                self.storage.write(position, part)
+            else:
+                self._write_new(start, part)
+
+    def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        self._check_write(offset, length)
+        self.written()
+        for _, count, position in self._pieces(offset, length):
+            if position >= 0:
+                self.storage.zero(position, count, unmap=unmap)
+
+    def discard(self, offset: int, length: int) -> None:
+        self._check_write(offset, length)
+        for _, count, position in self._pieces(offset, length):
+            if position >= 0:
+                self.storage.discard(position, count)
+
+    def flush(self) -> None:
+        self.storage.flush()
+
+    def layer_extents(self, offset: int, length: int) -> Iterator[Extent]:
+        self.check_range(offset, length)
+        return merge(self._extents(offset, length))
+
+    def prefetch(self, offset: int, length: int) -> None:
+        self.check_range(offset, length)
+        for _, count, position in self._pieces(offset, length):
+            if position >= 0:
+                self.storage.prefetch(position, count)
+
+    # Where blocks lie.
+
+    def _extents(self, offset: int, length: int) -> Iterator[Extent]:
+        nowhere = ZERO if self.missing_is_zero else HOLE
+        for start, count, position in self._iterate(offset, length):
+            if position >= 0:
+                yield Extent(start, count, DATA, 0, self.storage, position)
+            else:
+                yield Extent(start, count, {NOWHERE: nowhere, ZEROES: ZERO, PACKED: COMPRESSED}[position])
+
+    def _pieces(self, offset: int, length: int) -> Iterator[Piece]:
+        """The range in runs that lie in one piece (a PACKED block each); raises where one is not in the file."""
+        for piece in self._iterate(offset, length):
+            start, count, position = piece
+            if position + count > self.storage.size and position >= 0:
+                raise CorruptImage(
+                    f"the block at {start} of the disk should lie at {position:#x}, which is not in the file",
+                    path=self.filename,
+                    structure="block table",
+                    hint="The file was cut short, or its tables are damaged.",
+                )
+            yield piece
+
+    def _iterate(self, offset: int, length: int) -> Iterator[Piece]:
+        runs = _joined(self._single_blocks(offset, length))
+        while True:
+            with self.lock:
+                found = list(islice(runs, RUNS_AT_ONCE))
+            if not found:
+                return
+            yield from found
+
+    def _single_blocks(self, offset: int, length: int) -> Iterator[Piece]:
+        size, end = self.block_size, offset + length
+        while offset < end:
+            block, within = divmod(offset, size)
+            count = min(size - within, end - offset)
+            position = self.locate(block)
+            yield offset, count, position + within if position >= 0 else position
+            offset += count
+
+    def _write_new(self, start: int, data: memoryview) -> None:
+        """Store `data` in a run of blocks, of which some may have got a place meanwhile."""
+        with self.lock:
+            for at, count, position in list(self._single_blocks(start, len(data))):
+                part = data[at - start : at - start + count]
+                if position >= 0:
+                    self.storage.write(position, part)
+                else:
+                    self.add(at // self.block_size, at % self.block_size, part)
+
+    def _check_write(self, offset: int, length: int) -> None:
+        if self.read_only:
+            self.refuse_write()
+        self.check_range(offset, length)
+
+
+def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Neighbours that lie in one piece, or nowhere alike, as one."""
+    held: Piece | None = None
+    for piece in pieces:
+        if held is not None:
+            start, length, position = held
+            expected = position + length if position >= 0 else position
+            if piece[2] == expected != PACKED:
+                held = (start, length + piece[1], position)
+                continue
+            yield held
+        held = piece
+    if held is not None:
+        yield held
