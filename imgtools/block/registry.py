@@ -23,6 +23,7 @@ BUILT_IN = {
     "vdi": "imgtools.formats.vdi",
     "vmdk": "imgtools.formats.vmdk",
     "vpc": "imgtools.formats.vpc",
+    "luks": "imgtools.formats.luks",
 }
 """Format name to module; the module's FORMAT is the `Format`."""
 
@@ -81,6 +82,7 @@ MAGIC: tuple[tuple[str, int, bytes], ...] = (
     ("vmdk", 0, b"COWD"),
     ("vmdk", 0, b"# Disk DescriptorFile"),
     ("vpc", 0, b"conectix"),
+    ("luks", 0, b"LUKS\xba\xbe\0\1"),
 )
 """How a format is known by its first bytes: (format, offset, bytes)."""
 

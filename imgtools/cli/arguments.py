@@ -72,11 +72,11 @@ def output_format(arguments: Any) -> str:
     return arguments.output or "human"
 
 
-def secret(text: str) -> str:
-    """An `--object`: secrets are accepted, since images that need none may be opened with one at hand."""
-    kind, _, _ = text.partition(",")
-    if kind != "secret":
-        raise Complaint(f"Parameter 'qom-type' does not accept value '{kind.removeprefix('qom-type=')}'")
+def checked_object(text: str) -> str:
+    """An `--object`, once it is seen to be one; what it stands for is looked up when an image is opened."""
+    from imgtools.cli.objects import definition
+
+    definition(text)
     return text
 
 
@@ -92,7 +92,15 @@ SHORT_FORMAT = Option("format", "f", "", "FMT", FORMAT.help)
 IMAGE_OPTS = Option(
     "image_opts", "", "image-opts", "", "the image's name is a list of options: driver=...,file.filename=..."
 )
-OBJECT = Option("object", "", "object", "OBJECT", "a secret: secret,id=ID,data=...", parse=secret, many=True)
+OBJECT = Option(
+    "object",
+    "",
+    "object",
+    "OBJECT",
+    "define a secret (secret,id=ID,data=...) or TLS credentials",
+    parse=checked_object,
+    many=True,
+)
 FORCE_SHARE = Option("force_share", "U", "force-share", "", "open the image although another process writes to it")
 OUTPUT = Option("output", "", "output", "OFMT", "human (the default) or json", values=("human", "json"))
 QUIET = Option("quiet", "q", "", "", "print nothing but errors")

@@ -18,6 +18,7 @@ from imgtools.cli.arguments import (
     size_between,
 )
 from imgtools.cli.getopt import Command, Option, UsageError
+from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import gate_of, named, open_named
 from imgtools.cli.progress import progress_of
 from imgtools.errors import ImageError
@@ -56,7 +57,7 @@ def run(arguments: Any) -> int:
             commit(
                 top,
                 base,
-                context=Context(gate=gate_of(arguments), cache=cache),
+                context=Context(gate=gate_of(arguments), cache=cache, objects=objects_of(arguments)),
                 empty=not arguments.keep and arguments.base is None,
                 rate_limit=arguments.rate,
                 progress=progress,

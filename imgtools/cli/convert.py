@@ -13,6 +13,7 @@ from imgtools.block.graph import Context
 from imgtools.cli import console, keyvalue
 from imgtools.cli.arguments import Complaint, cache_mode
 from imgtools.cli.convert_options import COMMAND, check_combinations
+from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import find_output_format, gate_of, named, open_named
 from imgtools.cli.progress import progress_of
 from imgtools.cli.snapshots import load_snapshot
@@ -131,7 +132,7 @@ class _Conversion:
 
     def _create(self, new: NewImage) -> None:
         try:
-            new.create(Context(writable=True, gate=gate_of(self.arguments)))
+            new.create(Context(writable=True, gate=gate_of(self.arguments), objects=objects_of(self.arguments)))
         except ImageError as error:
             error.message = f"{self.output}: error while converting {new.format.name}: {error.message}"
             raise
@@ -145,7 +146,11 @@ class _Conversion:
         if self.new is not None and self.backing:
             gate = gate_from_environment([*arguments.allow, os.path.dirname(combine(self.output, self.backing))])
         named_target = named(self.output, format, arguments.target_image_opts)
-        target = open_named(named_target, arguments, writable=True, cache=cache, share=False, gate=gate)
+        given = self.new.given if self.new else {}
+        options = {name: id for name, id in given.items() if f".{name}".endswith(".key-secret")}
+        target = open_named(
+            named_target, arguments, writable=True, cache=cache, share=False, gate=gate, options=options
+        )
         if arguments.compress and not isinstance(target, Compressing):
             target.close()
             raise Complaint("Compression not supported for this file format")
@@ -174,6 +179,6 @@ class _Conversion:
         )
 
     def _starts_as_zeroes(self, target: Node) -> bool:
-        """Whether the target is new, with nothing below: neither a backing file nor what a block device held."""
+        """Whether the target is new and empty: neither on a backing file nor where a device held something before."""
         on_device = any(getattr(child, "is_device", False) for child in target.children.values())
-        return self.new is not None and not self.backing and not on_device
+        return self.new is not None and not self.backing and not on_device and target.starts_as_zeroes

@@ -6,6 +6,7 @@ from imgtools.block.graph import Context
 from imgtools.cli import console, keyvalue
 from imgtools.cli.arguments import ALLOW, OBJECT, QUIET, Complaint, size_between
 from imgtools.cli.getopt import Command, Option, UsageError
+from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import gate_of
 from imgtools.errors import ImageError
 from imgtools.operations.create import plan_image
@@ -62,7 +63,7 @@ def run(arguments: Any) -> int:
     size = size_between("image size")(operands[1]) if len(operands) > 1 else None
     if len(operands) > 2:
         raise UsageError(f"Unexpected argument: {operands[2]}")
-    filename, gate = operands[0], gate_of(arguments)
+    filename, gate, objects = operands[0], gate_of(arguments), objects_of(arguments)
     try:
         new = plan_image(
             filename,
@@ -76,7 +77,7 @@ def run(arguments: Any) -> int:
         )
         if not arguments.quiet:
             console.say(f"Formatting '{filename}', fmt={format} {new.summary()}")
-        new.create(Context(writable=True, gate=gate))
+        new.create(Context(writable=True, gate=gate, objects=objects))
     except ImageError as error:
         error.message = f"{filename}: {error.message}"
         raise

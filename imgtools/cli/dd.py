@@ -5,6 +5,7 @@ from __future__ import annotations
 from imgtools.block.graph import Context
 from imgtools.cli.arguments import FORCE_SHARE, OPENING, Complaint, size_between
 from imgtools.cli.getopt import Command, Option
+from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import find_output_format, gate_of, named, open_named
 from imgtools.cli.unfinished import Unfinished
 from imgtools.errors import BadOption, ImageError
@@ -64,7 +65,7 @@ def run(arguments: Any) -> int:
         new = NewImage(values["of"], format, {})
         new.values["size"] = max(0, end - start)
         try:
-            new.create(Context(writable=True, gate=gate_of(arguments)))
+            new.create(Context(writable=True, gate=gate_of(arguments), objects=objects_of(arguments)))
         except ImageError as error:
             error.message = f"{new.filename}: error while creating output image: {error.message}"
             raise

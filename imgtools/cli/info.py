@@ -8,6 +8,7 @@ from imgtools.cli import console
 from imgtools.cli.arguments import FORCE_SHARE, FORMAT, OPENING, OUTPUT, output_format
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.json_text import ordered, to_json
+from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import could_not_open, gate_of, named
 from imgtools.errors import ImageError
 from imgtools.operations.info import ImageInfo, SnapshotInfo, info, info_chain
@@ -36,7 +37,12 @@ def run(arguments: Any) -> int:
         raise UsageError("Expecting one image file name")
     style = output_format(arguments)
     target = named(arguments.operands[0], arguments.format, arguments.image_opts)
-    how: dict[str, Any] = {"format": target.format, "gate": gate_of(arguments), "share": arguments.force_share}
+    how: dict[str, Any] = {
+        "format": target.format,
+        "gate": gate_of(arguments),
+        "share": arguments.force_share,
+        "objects": objects_of(arguments),
+    }
     images: list[ImageInfo] = []
     try:
         if arguments.backing_chain:

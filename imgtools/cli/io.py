@@ -6,6 +6,7 @@ from imgtools.block.protocols.file import CACHE_MODES
 from imgtools.cli import console, keyvalue
 from imgtools.cli.arguments import FORCE_SHARE, FORMAT, OPENING, Complaint
 from imgtools.cli.getopt import Command, Option, UsageError
+from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import gate_of
 from imgtools.io.image import AIO_MODES, DISCARD_MODES, Settings
 from imgtools.io.shell import Shell
@@ -51,12 +52,13 @@ def run(arguments: Any) -> int:
         discard=arguments.discard or "unmap",
         aio="native" if arguments.native_aio else arguments.aio or "threads",
         gate=gate_of(arguments),
+        objects=objects_of(arguments),
     )
     if arguments.image_opts and arguments.format is not None:
         raise Complaint("--image-opts and -f are mutually exclusive")
     for pattern in arguments.trace:
         console.complain(f"warning: trace event '{pattern}' does not exist")
-    shell = Shell(own=console.own, gate=settings.gate)
+    shell = Shell(own=console.own, gate=settings.gate, objects=settings.objects)
     try:
         if arguments.operands:
             name = arguments.operands[0]

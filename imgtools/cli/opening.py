@@ -7,6 +7,7 @@ from imgtools.block.graph import Context, open_tree
 from imgtools.block.registry import find_format
 from imgtools.cli import console, keyvalue
 from imgtools.cli.arguments import Complaint
+from imgtools.cli.objects import objects_of
 from imgtools.errors import BadOption, ImageError
 
 TYPE_CHECKING = False
@@ -54,6 +55,7 @@ def open_named(
     checking: bool = False,
     gate: Gate | None = None,
     share: bool | None = None,
+    options: dict[str, Any] | None = None,
 ) -> Node:
     """Open what the user named; a failure says that it could not be opened, and why."""
     context = Context(
@@ -63,6 +65,8 @@ def open_named(
         cache=cache,
         share=getattr(arguments, "force_share", False) if share is None else share,
         checking=checking,
+        options=options,
+        objects=objects_of(arguments),
         warn=lambda message: console.note(f"WARNING: {message}"),
     )
     try:

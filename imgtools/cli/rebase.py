@@ -16,6 +16,7 @@ from imgtools.cli.arguments import (
     cache_mode,
 )
 from imgtools.cli.getopt import Command, Option, UsageError
+from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import gate_of, named, open_named
 from imgtools.cli.progress import progress_of
 from imgtools.errors import BadOption
@@ -68,7 +69,12 @@ def run(arguments: Any) -> int:
             arguments.backing_format,
             unsafe=arguments.unsafe,
             compress=arguments.compress,
-            context=Context(gate=gate_of(arguments), cache=source_cache, share=arguments.force_share),
+            context=Context(
+                gate=gate_of(arguments),
+                cache=source_cache,
+                share=arguments.force_share,
+                objects=objects_of(arguments),
+            ),
             progress=progress,
         )
     return 0

@@ -75,7 +75,9 @@ def diff(shell: Shell, arguments: Any) -> bool:
 
     if len(arguments.operands) != 1:
         raise Misused
-    other = Image(arguments.operands[0], Settings(format=arguments.format, read_only=True, gate=shell.gate))
+    other = Image(
+        arguments.operands[0], Settings(format=arguments.format, read_only=True, gate=shell.gate, objects=shell.objects)
+    )
     with other.node as theirs:
         ours = shell.node
         if ours.size != theirs.size:

@@ -48,6 +48,7 @@ class Settings:
         aio: str = "threads",
         options: dict[str, Any] | None = None,
         gate: Gate = SAME_DIRECTORY,
+        objects: dict[str, Any] | None = None,
     ) -> None:
         for what, value, known in (
             ("cache", cache, CACHE_MODES),
@@ -68,6 +69,8 @@ class Settings:
         self.options = options or {}
         """Options of the tree of nodes."""
         self.gate = gate
+        self.objects = objects
+        """Secrets, by id."""
 
     def changed(self, **changes: Any) -> Self:
         """The same with other values for some attributes."""
@@ -157,6 +160,7 @@ def _open_disk(name: Name | None, settings: Settings) -> Node:
         gate=settings.gate,
         cache=cache,
         share=settings.share,
+        objects=settings.objects,
         warn=lambda message: console.note(f"WARNING: {message}"),
     )
     options = {**options_of({} if name is None else name, settings.format), **settings.options}

@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 class Shell:
     """A session without an image at first. `own` says whether there are the commands that qemu-io does not have."""
 
-    def __init__(self, *, own: bool = True, gate: Gate = SAME_DIRECTORY) -> None:
+    def __init__(self, *, own: bool = True, gate: Gate = SAME_DIRECTORY, objects: dict[str, Any] | None = None) -> None:
         self.own = own
         self.gate = gate
+        self.objects = objects
+        """Secrets, by id."""
         """Which files the images that `open` is given may name."""
         self.image: Image | None = None
         self.done = False

@@ -39,6 +39,7 @@ def open_(shell: Shell, arguments: Any) -> None:
         aio="native" if arguments.native_aio else arguments.aio or "threads",
         options=_merged(arguments.options),
         gate=shell.gate,
+        objects=shell.objects,
     )
     if shell.image is not None:
         raise Complaint("file open already, try 'help close'")

@@ -10,10 +10,11 @@ import os
 
 from imgtools.block.protocols.file import CACHE_MODES
 from imgtools.cli import console
-from imgtools.cli.arguments import Complaint, number
+from imgtools.cli.arguments import OBJECT, Complaint, number
 from imgtools.cli.getopt import Command, Option, UsageError
-from imgtools.cli.nbd.credentials import definition, server_credentials
+from imgtools.cli.nbd.credentials import server_credentials
 from imgtools.cli.nbd.serving import Plan, carry_out
+from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import named
 from imgtools.nbd.listen import listen_tcp, listen_unix
 from imgtools.nbd.protocol import DEFAULT_PORT, MAX_STRING
@@ -112,7 +113,7 @@ COMMAND = PeerCommand(
         Option("depth", "A", "allocation-depth", "", "tell which image of a backing chain has what"),
         Option("bitmaps", "B", "bitmap", "NAME", "tell of this persistent bitmap", many=True),
         Option("list", "L", "list", "", "list the exports of another server"),
-        Option("objects", "", "object", "OBJECT", "define TLS credentials or a secret", parse=definition, many=True),
+        OBJECT,
         Option("tls_creds", "", "tls-creds", "ID", "demand TLS with these credentials"),
         Option("tls_hostname", "", "tls-hostname", "HOST", "the name in the server's certificate, for --list"),
         Option("tls_authz", "", "tls-authz", "ID", "not supported: who may connect is the certificates' business"),
@@ -245,7 +246,7 @@ def plan_of(arguments: Any) -> Plan:
     plan = Plan(named(arguments.operands[0], arguments.format, arguments.image_opts), arguments)
     plan.cannot_open = "Failed to blk_new_open"
     if arguments.tls_creds is not None:
-        plan.tls = server_credentials(arguments.tls_creds, arguments.objects)
+        plan.tls = server_credentials(arguments.tls_creds, objects_of(arguments))
     plan.read_only = arguments.read_only or arguments.snapshot is not None
     plan.temporary, plan.snapshot = arguments.temporary, arguments.snapshot
     plan.cache = "none" if arguments.no_cache else (arguments.caches or ["writeback"])[0]

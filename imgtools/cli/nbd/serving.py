@@ -11,6 +11,7 @@ from imgtools.block.graph import Context, open_tree
 from imgtools.cli import console
 from imgtools.cli.arguments import Complaint
 from imgtools.cli.background import in_background
+from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import gate_of
 from imgtools.cli.snapshots import load_snapshot
 from imgtools.errors import ImageError, OutOfBounds, from_os_error
@@ -125,6 +126,7 @@ def open_disk(plan: Plan) -> Node:
         gate=gate_of(plan.arguments),
         cache=plan.cache,
         options=options,
+        objects=objects_of(plan.arguments),
         warn=lambda message: console.note(f"WARNING: {message}"),
     )
     try:
