@@ -23,14 +23,23 @@ class Child:
 
     `disk` says in what it is when no driver is named for it: a disk, whose format is guessed, or else a file.
     `many` makes it a list (NAME.0, NAME.1 ...). `by_name` is the option that may hold a file name, with or without
-    a protocol, in place of options below `name`.
+    a protocol, in place of options below `name`. An `optional` one is opened where options are given for it.
     """
 
-    def __init__(self, name: str, *, disk: bool = False, many: bool = False, by_name: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        disk: bool = False,
+        many: bool = False,
+        by_name: str | None = None,
+        optional: bool = False,
+    ) -> None:
         self.name = name
         self.disk = disk
         self.many = many
         self.by_name = by_name
+        self.optional = optional
 
 
 class Driver:

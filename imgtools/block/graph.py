@@ -84,6 +84,8 @@ class Context:
         self.node_names: set[str] = set()
         self.backing_options = Options()
         """What the user said of the backing node, in place of what the image says."""
+        self.children: dict[str, Node] = {}
+        """For a format: the nodes below it that the user has described."""
 
     def derive(self, **changes: Any) -> Self:
         """The same with other values for some attributes; the objects and the node names remain shared."""
@@ -201,6 +203,8 @@ def open_node(options: Options, context: Context) -> Node:
         guessed = driver is None
         if driver is None:
             driver = find_driver(probe(children["file"].read(0, PROBE_LENGTH)))
+            for child in driver.children[len(FILE) :]:
+                children |= _open_children(child, options, own)
         given = {key: value for key, value in options.items() if (known := driver.open_option(key)) and known.identity}
         overridden = driver.supports_backing and _take_backing(options, own)
         own.options = driver.take_options(options)
@@ -208,6 +212,7 @@ def open_node(options: Options, context: Context) -> Node:
         if isinstance(driver, Format):
             storage = as_file(children["file"])
             own.trail = (*own.trail, _identity(storage, own.trail))
+            own.children = children
             node = driver.open(storage, own)
         else:
             node = driver.open_node(children, own)
@@ -227,6 +232,8 @@ FILE = (Child("file"),)
 
 def _open_children(child: Child, options: Options, context: Context) -> dict[str, Node]:
     """The nodes that a driver's child stands for, by name."""
+    if child.optional and not options.has_below(child.name) and child.name not in options:
+        return {}
     if not child.many:
         return {child.name: _open_child(child, child.name, options, context)}
     nodes: dict[str, Node] = {}

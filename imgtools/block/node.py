@@ -127,8 +127,9 @@ class Node:
 
     @property
     def allocated_size(self) -> int | None:
-        """Bytes that the node's own files take on the host, where that is known."""
-        sizes = [child.allocated_size for name, child in self.children.items() if name != "backing"]
+        """Bytes that the node's own file takes on the host, where that is known; other images and data files do not
+        count, nor with qemu-img."""
+        sizes = [child.allocated_size for name, child in self.children.items() if name not in ("backing", "data-file")]
         known = [size for size in sizes if size is not None]
         return sum(known) if known else None
 

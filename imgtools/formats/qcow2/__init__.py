@@ -5,6 +5,7 @@ Specification: QEMU's docs/interop/qcow2. Start reading at `node`.
 
 from __future__ import annotations
 
+from imgtools.block.driver import Child
 from imgtools.block.format import Format, Option
 from imgtools.formats.qcow2.open_options import OPEN_OPTIONS
 
@@ -35,6 +36,7 @@ AMENDABLE = (
 class Qcow2(Format):
     name = "qcow2"
     supports_backing = True
+    children = (Child("file"), Child("data-file", optional=True))
     supports_compression = True
     structures = "imgtools.formats.qcow2.explain"
     open_options = OPEN_OPTIONS

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from imgtools.block.gate import combine
-from imgtools.errors import AccessDenied, CorruptImage, UnsupportedFeature
+from imgtools.block.graph import as_file
+from imgtools.errors import AccessDenied, BadOption, CorruptImage, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.node import Qcow2Node
 from imgtools.formats.qcow2.open_options import configure
@@ -29,8 +30,7 @@ def open_qcow2(storage: Storage, context: Context) -> Qcow2Node:
     node = Qcow2Node(storage, header, context)
     try:
         configure(node, context)
-        if header.incompatible & head.DATA_FILE:
-            _open_data_file(node, context)
+        _open_data_file(node, context)
         if header.backing_name and context.backing and not context.checking:
             below = context.open_backing(storage.filename, node.backing_name or "", node.backing_format)
             node.children["backing"] = below
@@ -74,6 +74,27 @@ def _refuse_unusable(header: Header, storage: Storage, writable: bool) -> None:
 
 
 def _open_data_file(node: Qcow2Node, context: Context) -> None:
+    """Open the data file where the image has one: the user's, or the one that the image names."""
+    given = context.children.get("data-file")
+    if not node.mapping.external:
+        if given is not None:
+            raise BadOption("'data-file' can only be set for images with an external data file")
+        return
+    if given is not None:
+        node.data = as_file(given)
+    elif not _open_named_data_file(node, context):
+        return
+    node.children["data-file"] = node.data
+    node.fixed_layout = True
+    if node.raw_data_file and node.data.size < node.size:
+        context.warn(
+            f"data file '{node.data.filename}' of '{node.filename}' was cut or replaced: "
+            f"it has {node.data.size} bytes, the disk {node.size}"
+        )
+
+
+def _open_named_data_file(node: Qcow2Node, context: Context) -> bool:
+    """Open what the image names; False where that is refused but the image is only looked at, not read."""
     content = node.header.extension(head.DATA_FILE_NAME)
     if content is None:
         raise CorruptImage("'data-file' is required for this image", path=node.filename, structure="header")
@@ -87,14 +108,8 @@ def _open_data_file(node: Qcow2Node, context: Context) -> None:
     except AccessDenied:
         if not context.checking and context.backing:
             raise
-        return  # only looked at, not read
-    node.children["data-file"] = node.data
-    node.fixed_layout = True
-    if node.raw_data_file and node.data.size < node.size:
-        context.warn(
-            f"data file '{node.data.filename}' of '{node.filename}' was cut or replaced: "
-            f"it has {node.data.size} bytes, the disk {node.size}"
-        )
+        return False
+    return True
 
 
 def _is_itself(image: str, name: str) -> bool:

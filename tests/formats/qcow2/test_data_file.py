@@ -179,3 +179,17 @@ def test_a_missing_replaced_or_forbidden_data_file_is_named(tmp_path: Path) -> N
     create(path, MIB, data_file=str(tmp_path.parent / f"{tmp_path.name}-outside"))
     with pytest.raises(AccessDenied, match="data file"):
         imgtools.open(str(path), writable=True)
+
+
+def test_the_user_may_name_the_data_file(tmp_path: Path, qemu_img: Runner) -> None:
+    path, data, moved = tmp_path / "disk", tmp_path / "data", tmp_path / "moved"
+    create(path, MIB)
+    with open_qcow2(path, writable=True) as node:
+        node.write(0, pattern(MIB))
+    data.rename(moved)
+    tree = {"driver": "qcow2", "file": {"filename": str(path)}, "data-file": {"filename": str(moved)}}
+    with imgtools.open(tree) as node:
+        compare(node.read(0, MIB), pattern(MIB))
+    FORMAT.create(str(path), MIB, {}, Context())
+    with pytest.raises(ImageError, match="'data-file' can only be set for images with an external data file"):
+        imgtools.open(tree)
