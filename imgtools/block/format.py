@@ -74,13 +74,30 @@ class Format(Driver):
 
 
 class Finding:
-    """One thing that `check` found: its severity ("error" or "leak"), text, and where."""
+    """One thing that `check` found: its severity ("error" or "leak"), text, and where.
 
-    def __init__(self, severity: str, message: str, *, structure: str, offset: int | None = None) -> None:
+    `repair` is the least repair that mends it ("leaks" or "all"; None: none does). Severity "repair" tells that
+    something which was found before is being mended.
+    """
+
+    def __init__(
+        self, severity: str, message: str, *, structure: str, offset: int | None = None, repair: str | None = None
+    ) -> None:
         self.severity = severity
         self.message = message
         self.structure = structure
         self.offset = offset
+        self.repair = repair
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, with JSON-friendly values."""
+        return {
+            "severity": self.severity,
+            "message": self.message,
+            "structure": self.structure,
+            "offset": self.offset,
+            "repair": self.repair,
+        }
 
 
 class CheckResult:
@@ -110,10 +127,16 @@ class Checkable:
 class Amendable:
     """Can change what was chosen when the image was made."""
 
-    def amend(self, options: dict[str, Any], progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    def amend(
+        self,
+        options: dict[str, Any],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        *,
+        force: bool = False,
+    ) -> None:
         """Change the options that are given, of the format's `amend_options`; all or, where it raises, none.
 
-        `progress` is called with (work done, work in all).
+        `progress` is called with (work done, work in all). `force` permits to lose the last key of a disk.
         """
         raise NotImplementedError
 

@@ -17,7 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from imgtools.block.format import CheckResult
+    from imgtools.block.format import CheckResult, Finding
+    from imgtools.cli.opening import Target
 
 CORRUPT, LEAKED, NOT_SUPPORTED = 2, 3, 63
 
@@ -44,6 +45,14 @@ COMMAND = Command(
             parse=repair_mode,
             values=("leaks", "all"),
         ),
+        Option(
+            "plan",
+            "",
+            "plan",
+            "",
+            "only list what is wrong and what -r would do about it; nothing is written",
+            own=True,
+        ),
         QUIET,
         SOURCE_CACHE,
         FORCE_SHARE,
@@ -58,6 +67,8 @@ def run(arguments: Any) -> int:
     style = output_format(arguments)
     cache = cache_mode(arguments.source_cache, "writeback", "source cache option")
     target = named(arguments.operands[0], arguments.format, arguments.image_opts)
+    if arguments.plan:
+        return show_plan(arguments, target, style)
     with open_named(
         target, arguments, writable=arguments.repair is not None, backing=False, cache=cache, checking=True
     ) as node:
@@ -85,7 +96,39 @@ def run(arguments: Any) -> int:
     if result.check_errors:
         console.complain("Check failed")
         return 1
+    return status_of(result)
+
+
+def status_of(result: CheckResult) -> int:
     return CORRUPT if result.corruptions else LEAKED if result.leaks else 0
+
+
+def show_plan(arguments: Any, target: Target, style: str) -> int:
+    """List each finding with what a repair (of all, if nothing else is said) would do about it."""
+    findings: list[Finding] = []
+    with open_named(target, arguments, backing=False, checking=True) as node:
+        try:
+            result = check(node, report=findings.append)
+        except NotCheckable as error:
+            console.complain(error.message)
+            return NOT_SUPPORTED
+        format = node.driver
+    if style == "json":
+        plan = [finding.as_dict() | {"mended": is_mended(finding, arguments.repair)} for finding in findings]
+        console.say(to_json({"filename": target.shown, "format": format, "plan": plan}))
+    else:
+        for finding in findings:
+            place = "" if finding.offset is None else f" at offset {finding.offset:#x}"
+            word = "mend" if is_mended(finding, arguments.repair) else "leave"
+            console.say(f"{word:<6}{finding.message} ({finding.structure}{place})")
+        mended = sum(is_mended(finding, arguments.repair) for finding in findings)
+        console.say(f"{mended} of {len(findings)} findings would be mended by -r {arguments.repair or 'all'}.")
+    return status_of(result)
+
+
+def is_mended(finding: Finding, repair: str | None) -> bool:
+    """Whether a repair ("leaks", "all", or None for the most there is) mends a finding."""
+    return finding.repair == "leaks" or (finding.repair == "all" and repair != "leaks")
 
 
 def as_dict(result: CheckResult, filename: str, format: str) -> dict[str, Any]:

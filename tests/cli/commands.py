@@ -4,6 +4,7 @@ Several commands of one case are joined by " && " and run in the same directory,
 succeeded. The images that they name are made by `pictures` in test_differential.
 """
 
+from tests.cli.chain_commands import CHAINS
 from tests.cli.option_trees import OPTIONS
 
 STANDARD = r"""
@@ -885,4 +886,5 @@ ALL = (
     + SNAPSHOT
     + BITMAP
     + AMEND
+    + CHAINS
 )

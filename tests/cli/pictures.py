@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def make_pictures(directory: Path) -> None:
     run("qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "top.qcow2", "2M")
     write("top.qcow2", "qcow2", "write -P 51 64k 64k", "write -z 512k 64k", "write -z 768k 64k")
     run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "gone", "-F", "qcow2", "broken-backing.qcow2", "1M")
+    make_chains(directory)
     base = (directory / "base.qcow2").read_bytes()
     (directory / "snap.qcow2").write_bytes(base)
     run("qemu-img", "snapshot", "-c", "first", "snap.qcow2")
@@ -58,6 +60,24 @@ def make_pictures(directory: Path) -> None:
     (directory / "truncated.qcow2").write_bytes(base[:100])
     (directory / "text.txt").write_text("no image at all\n")
     make_damaged(directory, base)
+
+
+CHAINS = """
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 middle.qcow2 2M
+qemu-io -f qcow2 -c "write -P 1 128k 64k" -c "write -z 0 64k" middle.qcow2
+qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 upper.qcow2 3M
+qemu-io -f qcow2 -c "write -P 2 192k 64k" -c "write -P 3 2560k 64k" upper.qcow2
+qemu-img create -q -f qcow2 -b disk.raw -F raw over-raw.qcow2 2M
+qemu-io -f qcow2 -c "write -P 2 192k 64k" -c "write -P 3 1536k 64k" over-raw.qcow2
+qemu-img create -q -f qcow2 -b disk.vmdk -F vmdk over-vmdk.qcow2 2M
+qemu-img create -q -f qcow2 -b disk.vdi -F vdi over-vdi.qcow2 2M
+"""
+
+
+def make_chains(directory: Path) -> None:
+    """Images on top of others, of other sizes and formats."""
+    for line in CHAINS.strip().splitlines():
+        subprocess.run(shlex.split(line), cwd=directory, check=True, stdout=subprocess.DEVNULL)
 
 
 def make_states(directory: Path) -> None:

@@ -38,6 +38,10 @@ class Check:
         self.report = report
         self.repair = repair
         self.result = CheckResult()
+        self.wrong_counts = array("Q")
+        """What is to be mended: cluster, count and reference, one behind the other."""
+        self.flags_need = "all"
+        """The least repair that mends flags."""
         self.mends_flags = False
         self.header = node.header
         self.storage = node.storage
@@ -56,6 +60,7 @@ class Check:
             # Until all counts are right, a count of 0 does not say that a cluster is free.
             self.refcounts.floor = self.references.clusters
         self._compare_counts()
+        self._mend_counts()
         self.refcounts.floor = 0
         if self.statistics.suspicious or self.result.corruptions or self.references.shared:
             self._check_copied_flags()
@@ -190,24 +195,30 @@ class Check:
         for position, (count, reference) in enumerate(zip(stored, wanted, strict=True)):
             if count == reference:
                 continue
-            leak = count > reference
-            fix = self.repair == "all" or (self.repair == "leaks" and leak)
-            word = "Repairing" if fix else "Leaked" if leak else "ERROR"
-            cluster = first + position
+            leak, cluster = count > reference, first + position
             self.end = max(self.end, cluster + 1)
-            message = f"{word} cluster {cluster} refcount={count} reference={reference}"
-            offset = cluster << self.header.cluster_bits
-            self.report(Finding("leak" if leak else "error", message, structure="refcount block", offset=offset))
-            if fix:
-                self._set_count(cluster, reference)
-                if leak:
-                    self.result.leaks_fixed += 1
-                else:
-                    self.result.corruptions_fixed += 1
+            self._tell_count("leak" if leak else "error", "Leaked" if leak else "ERROR", cluster, count, reference)
             if leak:
                 self.result.leaks += 1
             else:
                 self.result.corruptions += 1
+            if self.repair == "all" or (self.repair == "leaks" and leak):
+                self.wrong_counts.extend((cluster, count, reference))
+
+    def _tell_count(self, severity: str, word: str, cluster: int, count: int, reference: int) -> None:
+        message = f"{word} cluster {cluster} refcount={count} reference={reference}"
+        offset, repair = cluster << self.header.cluster_bits, "leaks" if count > reference else "all"
+        self.report(Finding(severity, message, structure="refcount block", offset=offset, repair=repair))
+
+    def _mend_counts(self) -> None:
+        wrong = iter(self.wrong_counts)
+        for cluster, count, reference in zip(wrong, wrong, wrong, strict=True):
+            self._tell_count("repair", "Repairing", cluster, count, reference)
+            self._set_count(cluster, reference)
+            if count > reference:
+                self.result.leaks_fixed += 1
+            else:
+                self.result.corruptions_fixed += 1
 
     def _set_count(self, cluster: int, count: int) -> None:
         self.refcounts.add(cluster, 1, count - self.refcounts.get(cluster))
@@ -218,7 +229,8 @@ class Check:
         Where a count is too high, the leak is what is wrong: a flag may be as either count asks. Once leaks are mended
         and nothing else was wrong, flags follow the counts.
         """
-        self.mends_flags = self.repair == "all" or (self.repair == "leaks" and not self.result.corruptions)
+        self.flags_need = "all" if self.result.corruptions else "leaks"
+        self.mends_flags = self.repair in ("all", self.flags_need)
         mapping, bits = self.node.mapping, self.header.cluster_bits
         for index, entry in enumerate(mapping.l1):
             offset = entry & OFFSET_MASK
@@ -258,13 +270,13 @@ class Check:
 
     def _copied_error(self, text: str, structure: str) -> None:
         word = "Repairing" if self.mends_flags else "ERROR"
-        self._error(f"{word} OFLAG_COPIED {text}", structure, None)
+        self._error(f"{word} OFLAG_COPIED {text}", structure, None, self.flags_need)
         if self.mends_flags:
             self.result.corruptions_fixed += 1
 
-    def _error(self, message: str, structure: str, offset: int | None) -> None:
+    def _error(self, message: str, structure: str, offset: int | None, repair: str | None = None) -> None:
         self.result.corruptions += 1
-        self.report(Finding("error", message, structure=structure, offset=offset))
+        self.report(Finding("error", message, structure=structure, offset=offset, repair=repair))
 
     def _finish_repair(self, sound: bool) -> None:
         writer = self.node.writer

@@ -52,7 +52,7 @@ class Check:
         for first, page in node.map.pages():
             self._check_page(first, page)
         damaged = result.corruptions > 0
-        self._check_allocated()
+        self._check_allocated(mendable=not damaged)
         if repair and not damaged and (result.leaks or (result.corruptions and repair == "all")):
             self._close_gaps()
             result.leaks, result.leaks_fixed = 0, result.leaks
@@ -82,16 +82,17 @@ class Check:
         length = min(self.node.block_size, max(0, self.node.size - block * self.node.block_size))
         return self.node.position_of(number) + length <= self.node.storage.size
 
-    def _check_allocated(self) -> None:
+    def _check_allocated(self, *, mendable: bool) -> None:
         header = self.node.header
         message = f"ERROR: allocated blocks mismatch, is {self.mapped}, should be {header.blocks_allocated}"
         if self.mapped < header.blocks_allocated:
             self.result.leaks += header.blocks_allocated - self.mapped
-            self.report(Finding("leak", message, structure="header"))
+            self.report(Finding("leak", message, structure="header", repair="leaks" if mendable else None))
         elif self.mapped > header.blocks_allocated:
-            self._error(message, "header", None)
+            self._error(message, "header", None, "all" if mendable else None)
         if self.top > header.blocks_allocated == self.mapped:
-            self._error(f"ERROR: block index {self.top - 1} will be given away a second time", "header", None)
+            message = f"ERROR: block index {self.top - 1} will be given away a second time"
+            self._error(message, "header", None, "all" if mendable else None)
 
     def _close_gaps(self) -> None:
         """Number the blocks without gaps. Where it stops half-way, no block is lost or used twice."""
@@ -114,6 +115,6 @@ class Check:
     def _map_error(self, block: int, message: str) -> None:
         self._error(f"ERROR: {message}", "block map", self.node.map.offset + 4 * block)
 
-    def _error(self, message: str, structure: str, offset: int | None) -> None:
+    def _error(self, message: str, structure: str, offset: int | None, repair: str | None = None) -> None:
         self.result.corruptions += 1
-        self.report(Finding("error", message, structure=structure, offset=offset))
+        self.report(Finding("error", message, structure=structure, offset=offset, repair=repair))

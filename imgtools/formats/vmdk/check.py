@@ -59,15 +59,23 @@ class Outcome:
         self.repair = repair
         self.result = CheckResult()
 
-    def error(self, message: str, structure: str, offset: int | None = None, *, fixed: bool = False) -> None:
-        self.report(Finding("error", message, structure=structure, offset=offset))
+    def error(
+        self,
+        message: str,
+        structure: str,
+        offset: int | None = None,
+        *,
+        fixed: bool = False,
+        repair: str | None = None,
+    ) -> None:
+        self.report(Finding("error", message, structure=structure, offset=offset, repair=repair))
         if fixed:
             self.result.corruptions_fixed += 1
         else:
             self.result.corruptions += 1
 
     def leak(self, message: str, structure: str, offset: int, count: int = 1, *, fixed: bool = False) -> None:
-        self.report(Finding("leak", message, structure=structure, offset=offset))
+        self.report(Finding("leak", message, structure=structure, offset=offset, repair="leaks"))
         if fixed:
             self.result.leaks_fixed += count
         else:
@@ -194,7 +202,7 @@ class GrainCheck:
             self._tell(problems, fixed=False)
         else:
             fixed = self.outcome.repair == "all"
-            self._tell(problems, fixed=fixed, note="; its redundant copy is intact")
+            self._tell(problems, fixed=fixed, note="; its redundant copy is intact", repair="all")
             if fixed:
                 self._restore(index, other)
                 self._add(index, other)
@@ -264,9 +272,11 @@ class GrainCheck:
                 return "points into the metadata"
         return None
 
-    def _tell(self, problems: list[tuple[str, int]], *, fixed: bool, note: str = "") -> None:
+    def _tell(
+        self, problems: list[tuple[str, int]], *, fixed: bool, note: str = "", repair: str | None = None
+    ) -> None:
         for message, offset in problems:
-            self.outcome.error(message + note, "grain table", offset, fixed=fixed)
+            self.outcome.error(message + note, "grain table", offset, fixed=fixed, repair=repair)
 
     def _restore(self, index: int, other: array[int]) -> None:
         """Replace a damaged grain table by its redundant copy; in a new place, if the directory is damaged."""
