@@ -97,9 +97,10 @@ def _rr(f, bits, source_bits, symbol, writes=True):
 
     @function(symbol=symbol)
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
-        result = f(core, get(core, op.a), get_source(core, op.b))
+        register = op.a  # read before anything is written, which might be the op for all that the compiler knows
+        result = f(core, get(core, register), get_source(core, op.b))
         if writes:
-            put(core, op.a, result)
+            put(core, register, result)
         return op + 1
 
     return handler
@@ -111,9 +112,10 @@ def _ri(f, bits, source_bits, symbol, writes=True):
 
     @function(symbol=symbol)
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
-        result = f(core, get(core, op.a), source(op.immediate))
+        register = op.a
+        result = f(core, get(core, register), source(op.immediate))
         if writes:
-            put(core, op.a, result)
+            put(core, register, result)
         return op + 1
 
     return handler
@@ -128,9 +130,10 @@ def _rm(f, bits, source_bits, symbol, writes=True, reach=ANYWHERE):
         place = read(core, op, size)
         if not place:
             return faulted(core, op)
-        result = f(core, get(core, op.a), Ptr[source](place)[0])
+        register = op.a
+        result = f(core, get(core, register), Ptr[source](place)[0])
         if writes:
-            put(core, op.a, result)
+            put(core, register, result)
         return op + 1
 
     return handler
@@ -200,7 +203,8 @@ def _r(f, bits, symbol):
 
     @function(symbol=symbol)
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
-        put(core, op.a, f(core, get(core, op.a)))
+        register = op.a
+        put(core, register, f(core, get(core, register)))
         return op + 1
 
     return handler
