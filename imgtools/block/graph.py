@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from imgtools.block.driver import Driver
+    from imgtools.block.node import Layer
 
     Name = str | os.PathLike[str] | dict[str, Any]
     """What the user calls a disk: a file name, with or without a protocol, a json: name, or a tree of options."""
@@ -106,8 +107,11 @@ class Context:
         """A further file of the same image (an extent, a data file), through the gate, in the image's own mode."""
         return self.open_storage(self.gate.resolve(referrer, name, role))
 
-    def open_backing(self, referrer: str, name: str, format: str | None) -> Node:
-        """The backing node, read-only: what the image names, through the gate, or what the user put in its place."""
+    def open_backing(self, referrer: str, name: str, format: str | None, layer: Layer | None = None) -> Node:
+        """The backing node, read-only: what the image names, through the gate, or what the user put in its place.
+
+        Where it is missing and `layer`, the image's node, is given, the error says what is lost without it.
+        """
         options, self.backing_options = self.backing_options, Options()
         if name and not options.has_below("file"):
             path = self.gate.resolve(referrer, name, "backing file")
@@ -118,6 +122,10 @@ class Context:
             return open_node(options, self.derive(writable=False, checking=False, options={}, depth=0))
         except ImageError as error:
             error.message = f"Could not open backing file: {error.message}"
+            if layer is not None:
+                from imgtools.block.missing import tell_lost_ranges
+
+                tell_lost_ranges(error, layer)
             raise
 
 

@@ -151,7 +151,7 @@ class _Conversion:
         target = open_named(
             named_target, arguments, writable=True, cache=cache, share=False, gate=gate, options=options
         )
-        if arguments.compress and not isinstance(target, Compressing):
+        if arguments.compress and not isinstance(target.unfiltered, Compressing):
             target.close()
             raise Complaint("Compression not supported for this file format")
         if self.new is None and target.size < self.total:

@@ -112,7 +112,7 @@ def report(error: BaseException) -> int:
         return error.status
     if isinstance(error, KeyboardInterrupt):
         console.complain("interrupted")
-        return INTERRUPTED
+        return int(getattr(error, "status", INTERRUPTED))
     if isinstance(error, ImageError):
         console.complain(error.message)
         if error.hint:

@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from imgtools.cli import console
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
+    from typing import Any
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was told to end by the signal `number`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.status = 128 + number
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """Handle a signal as Ctrl-C is."""
+    raise Terminated(number)
 
 
 class Unfinished:
-    """While this is entered, Ctrl-C removes the file at `path` if it was `made` for this work, or else says that
-    its content is of no use."""
+    """While this is entered, Ctrl-C, SIGTERM and SIGHUP remove the file at `path` if it was `made` for this work, or
+    else say that its content is of no use."""
 
     def __init__(self, path: str, *, made: bool) -> None:
         self.path = path
         self.made = made
+        self.before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        pass
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            try:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                    self.before[number] = signal.signal(number, stop)
+            except ValueError:
+                pass  # not in the main thread, which alone may handle signals
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
         if not isinstance(value, KeyboardInterrupt):
             return
         if self.made and os.path.isfile(self.path):

@@ -134,15 +134,18 @@ class _Job:
     ) -> None:
         self.sources = sources
         self.target = target
-        self.compressing = target if compress or getattr(target, "requires_compression", False) else None
-        if self.compressing is not None and not isinstance(target, Compressing):
+        needed = getattr(target.unfiltered, "requires_compression", False)
+        # A filter does not know of streams: they go past it.
+        writer = target if isinstance(target, Compressing) else target.unfiltered
+        self.compressing = writer if compress or needed else None
+        if self.compressing is not None and not isinstance(writer, Compressing):
             raise BadOption("Compression not supported for this file format", path=target.filename)
         self.level = level
         self.skip_zeroes = target_is_zero and not top_layer_only
         self.top_layer_only = top_layer_only
         self.sparse_size = sparse_size
         unit = getattr(target, "cluster_size", None) or PAGE
-        self.unit = target.compression_unit if isinstance(self.compressing, Compressing) else min(unit, CHUNK)
+        self.unit = self.compressing.compression_unit if isinstance(self.compressing, Compressing) else min(unit, CHUNK)
         self.zero_unit = max(self.unit if self.compressing else 0, round_up(sparse_size, SECTOR)) or self.unit
         if self.unit > PAGE:
             self.zero_unit = max(self.zero_unit, min(self.unit, 65536))
@@ -220,8 +223,8 @@ class _Job:
                 if stream is None:
                     self._store(position + start, data, is_zero)
                 else:
-                    assert isinstance(self.target, Compressing)
-                    self.target.write_compressed(position + start, len(data), stream)
+                    assert isinstance(self.compressing, Compressing)
+                    self.compressing.write_compressed(position + start, len(data), stream)
         return piece.length
 
     def _store(self, offset: int, data: memoryview, is_zero: bool) -> None:

@@ -169,25 +169,26 @@ def test_allowed_directories(programs: Path, tmp_path: Path) -> None:
     assert run(programs / "qemu-img", "map", "images/top", cwd=tmp_path, env=env).returncode == 0
 
 
-def interrupted(program: Path, directory: Path, *words: str) -> tuple[int, str]:
-    """Start a conversion that takes minutes, send it Ctrl-C once it writes, and return how it ended."""
+def interrupted(program: Path, directory: Path, *words: str, by: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+    """Start a conversion that takes minutes, send it a signal once it writes, and return how it ended."""
     with subprocess.Popen(
         [program, "convert", "--progress", "json", "-r", "4M", *words], cwd=directory, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         while '"transferred": 0' in process.stderr.readline():
             pass
-        process.send_signal(signal.SIGINT)
+        process.send_signal(by)
         started = time.monotonic()
         _, err = process.communicate(timeout=60)
         assert time.monotonic() - started < 20
         return process.returncode, err
 
 
-def test_interrupt_leaves_nothing_half_done(programs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupt_leaves_nothing_half_done(by: signal.Signals, programs: Path, tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(bytes(range(256)) * (1 << 17))
-    status, err = interrupted(programs / "imgtools", tmp_path, "-f", "raw", "-O", "qcow2", "disk", "new")
-    assert status == 130
+    status, err = interrupted(programs / "imgtools", tmp_path, "-f", "raw", "-O", "qcow2", "disk", "new", by=by)
+    assert status == 128 + by
     assert "imgtools: 'new' was not finished and has been removed\n" in err
     assert err.endswith("imgtools: interrupted\n")
     assert not (tmp_path / "new").exists()

@@ -255,3 +255,31 @@ def test_a_cut_rebase_leaves_the_disk_as_it_was(
             compare(node.read(0, SIZE), expected)
             check_is_clean(node, leaks_allowed=True)
     assert named == {"old", name}
+
+
+# A backing file that is gone.
+
+
+@pytest.mark.parametrize(("format", "lost"), [("qcow2", "0x10000-0x80000, 0x90000-0x100000 (896 KiB)"), ("vmdk", None)])
+def test_a_missing_parent_names_what_is_lost(
+    format: str, lost: str | None, tmp_path: Path, qemu_img: Runner, qemu_io: Runner
+) -> None:
+    base, top = tmp_path / "base", tmp_path / "top"
+    qemu_img("create", "-q", "-f", format, base, MIB)
+    qemu_img("create", "-q", "-f", format, "-b", "base", "-F", format, top)
+    qemu_io(top, "write 0 64k", "write 512k 64k", format=format)
+    base.unlink()
+    with pytest.raises(ImageError, match="Could not open backing file") as caught:
+        imgtools.open(str(top))
+    assert "these bytes of the disk" in str(caught.value.hint)
+    assert lost is None or lost in str(caught.value.hint)
+
+
+def test_an_image_that_holds_all_loses_nothing(tmp_path: Path, qemu_img: Runner) -> None:
+    top = tmp_path / "top"
+    qemu_img("create", "-q", "-f", "qcow2", "-u", "-b", "gone", "-F", "raw", top, MIB)
+    with imgtools.open(str(top), writable=True, backing=False) as node:
+        node.write(0, pattern(MIB))
+    with pytest.raises(ImageError) as caught:
+        imgtools.open(str(top))
+    assert "holds all of its disk itself" in str(caught.value.hint)

@@ -32,7 +32,7 @@ def open_qcow2(storage: Storage, context: Context) -> Qcow2Node:
         configure(node, context)
         _open_data_file(node, context)
         if header.backing_name and context.backing and not context.checking:
-            below = context.open_backing(storage.filename, node.backing_name or "", node.backing_format)
+            below = context.open_backing(storage.filename, node.backing_name or "", node.backing_format, node)
             node.children["backing"] = below
         if context.writable and not context.checking and node.dirty:
             _repair_dirty(node)

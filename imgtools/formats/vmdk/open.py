@@ -50,7 +50,7 @@ def open_vmdk(storage: Storage, context: Context) -> VmdkNode:
     try:
         node = _open(storage, context, extents)
         if node.backing_name and context.backing:
-            node.children["backing"] = context.open_backing(storage.filename, node.backing_name, "vmdk")
+            node.children["backing"] = context.open_backing(storage.filename, node.backing_name, "vmdk", node)
         return node
     except BaseException:
         for extent in extents:
