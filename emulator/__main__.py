@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 USAGE_ERROR, GUEST_ERROR, INTERRUPTED = 2, 124, 130
@@ -34,6 +36,7 @@ def run_program(program: Path, memory: int, command_line: str) -> int:
         with BareMachine(_show, memory << 20) as machine:
             load(machine, program, command_line)
             threading.Thread(target=_pass_input, args=(machine,), name="input", daemon=True).start()
+            _leave_on_signals(machine.processor.request_exit)
             return machine.run()
     except (ProgramError, NativeError) as error:
         print(f"python -m emulator: {error}", file=sys.stderr)
@@ -54,6 +57,19 @@ def _pass_input(machine: object) -> None:
     """Standard input to the serial port, until its end."""
     while data := os.read(0, 4096):
         machine.type(data)  # type: ignore[attr-defined]
+
+
+def _leave_on_signals(leave: Callable[[], None]) -> None:
+    """Python handles a signal only when compiled code has returned: let it return."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def wait() -> None:
+        while os.read(reader, 1):
+            leave()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
 def _memory(text: str) -> int:

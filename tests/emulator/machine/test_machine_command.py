@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,6 +50,16 @@ def test_input(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "emulator", "run", str(program)]
     done = subprocess.run(command, input=b"z", capture_output=True, timeout=120)
     assert (done.stdout, done.returncode) == (b"z", ord("z") * 2 + 1 & 0xFF)
+
+
+def test_interrupt(tmp_path: Path) -> None:
+    """Control-C ends a program that never leaves the interpreter by itself."""
+    program = sector(tmp_path / "boot", "b041e6e9 ebfe")
+    command = [sys.executable, "-m", "emulator", "run", str(program)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.read(1) == b"A"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
 
 
 GUESTS = {
