@@ -22,6 +22,7 @@ BUILT_IN = {
     "qcow2": "imgtools.formats.qcow2",
     "vdi": "imgtools.formats.vdi",
     "vmdk": "imgtools.formats.vmdk",
+    "vhdx": "imgtools.formats.vhdx",
     "vpc": "imgtools.formats.vpc",
     "luks": "imgtools.formats.luks",
 }
@@ -81,6 +82,7 @@ MAGIC: tuple[tuple[str, int, bytes], ...] = (
     ("vmdk", 0, b"KDMV"),
     ("vmdk", 0, b"COWD"),
     ("vmdk", 0, b"# Disk DescriptorFile"),
+    ("vhdx", 0, b"vhdxfile"),
     ("vpc", 0, b"conectix"),
     ("luks", 0, b"LUKS\xba\xbe\0\1"),
 )

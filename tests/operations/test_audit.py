@@ -34,7 +34,7 @@ def poke(path: Path, offset: int, data: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("format", ["raw", "qcow2", "vdi", "vmdk", "vpc"])
+@pytest.mark.parametrize("format", ["raw", "qcow2", "vdi", "vmdk", "vhdx", "vpc"])
 def test_new_images_are_clean(format: str, tmp_path: Path) -> None:
     assert rules(image(tmp_path / "disk", format)) == set()
 

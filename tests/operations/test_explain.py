@@ -16,7 +16,7 @@ from imgtools.operations.explain import explain
 SIZE = 3 << 20
 
 
-@pytest.mark.parametrize("format", ["qcow2", "vdi", "vmdk", "vpc"])
+@pytest.mark.parametrize("format", ["qcow2", "vdi", "vmdk", "vhdx", "vpc"])
 def test_fields_lie_where_it_is_said(format: str, tmp_path: Path) -> None:
     path = tmp_path / "disk"
     create_image(str(path), SIZE, format=format)

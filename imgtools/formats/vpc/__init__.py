@@ -29,26 +29,26 @@ class Vpc(Format):
         Option("force_size_calc", "text", "how large the disk is: current_size or chs; by its creator if not given"),
     )
     create_options = (
-        Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
-        Option(
-            "force_size",
-            "bool",
-            "Force disk size calculation to use the actual size specified, rather than using the nearest "
-            "CHS-based calculation",
-        ),
-        Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
-        Option(
-            "preallocation",
-            "text",
-            "Preallocation mode (allowed values: off, falloc, full)",
-            choices=("off", "falloc", "full"),
-        ),
         Option("size", "size", "Virtual disk size"),
         Option(
             "subformat",
             "text",
             "Type of virtual hard disk format. Supported formats are {dynamic (default) | fixed} ",
             choices=("dynamic", "fixed"),
+        ),
+        Option(
+            "force_size",
+            "bool",
+            "Force disk size calculation to use the actual size specified, rather than using the nearest "
+            "CHS-based calculation",
+        ),
+        Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
+        Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
+        Option(
+            "preallocation",
+            "text",
+            "Preallocation mode (allowed values: off, falloc, full)",
+            choices=("off", "falloc", "full"),
         ),
     )
 

@@ -165,5 +165,5 @@ def test_differencing_images_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_help_of_create_options(qemu_img: Runner) -> None:
     lines = qemu_img("create", "-f", "vpc", "-o", "help", "x").stdout.splitlines()[1:]
-    assert [line.split("=")[0].strip() for line in lines] == [option.name for option in FORMAT.create_options]
-    assert [line.split(" - ", 1)[1] for line in lines] == [option.help for option in FORMAT.create_options]
+    theirs = {line.split("=")[0].strip(): line.split(" - ", 1)[1] for line in lines}
+    assert {option.name: option.help for option in FORMAT.create_options} == theirs
