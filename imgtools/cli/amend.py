@@ -34,7 +34,7 @@ COMMAND = Command(
         PROGRESS,
         PROGRESS_STYLE,
         QUIET,
-        Option("force", "", "force", "", "accepted: it is about key slots, which cannot be changed yet"),
+        Option("force", "", "force", "", "erase the last key slot, too, or overwrite one that is in use"),
         *OPENING,
     ),
 )
@@ -57,7 +57,7 @@ def run(arguments: Any) -> int:
         amendable_format(node.driver)
         given = keyvalue.parse(options)
         with progress_of(arguments, "amend") as progress:
-            amend(node, given, progress)
+            amend(node, given, progress, force=arguments.force)
     return 0
 
 

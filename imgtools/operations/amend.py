@@ -18,8 +18,17 @@ if TYPE_CHECKING:
     from imgtools.block.node import Node
 
 
-def amend(node: Node, options: dict[str, str], progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-    """Bring a writable image to `options`, texts by name; `progress` is called with (work done, work in all)."""
+def amend(
+    node: Node,
+    options: dict[str, str],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    force: bool = False,
+) -> None:
+    """Bring a writable image to `options`, texts by name; `progress` is called with (work done, work in all).
+
+    `force` permits what makes a disk unreadable for ever: to erase its last key slot.
+    """
     format = amendable_format(node.driver)
     known = {option.name: option for option in format.amend_options}
     values = {}
@@ -33,7 +42,7 @@ def amend(node: Node, options: dict[str, str], progress: Callable[[int, int], No
         values[name] = text if known[name].kind == "text" else known[name].parse(text)
     if not isinstance(node, Amendable):
         raise UnsupportedFeature(f"Format driver '{node.driver}' does not support option amendment", path=node.filename)
-    node.amend(values, progress)
+    node.amend(values, progress, force=force)
 
 
 def amendable_format(name: str) -> Format:

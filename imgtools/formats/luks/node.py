@@ -84,11 +84,17 @@ class LuksNode(Node, Resizable, Amendable):
         grow(self.storage, self.payload + self.size, self.payload + size, preallocation)
         self.size = size
 
-    def amend(self, options: dict[str, Any], progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    def amend(
+        self,
+        options: dict[str, Any],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        *,
+        force: bool = False,
+    ) -> None:
         if self.read_only:
             self.refuse_write()
         progress(0, 1)
-        self.volume.amend(options, self.context.objects, force=bool(options.get("force")))
+        self.volume.amend(options, self.context.objects, force=force)
         self.storage.flush()
         progress(1, 1)
 

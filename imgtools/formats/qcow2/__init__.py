@@ -41,6 +41,19 @@ class Qcow2(Format):
     structures = "imgtools.formats.qcow2.explain"
     open_options = OPEN_OPTIONS
     create_options = (
+        Option(
+            "encryption",
+            "bool",
+            "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)",
+        ),
+        Option("encrypt.format", "text", "Encrypt the image, format choices: 'aes', 'luks'"),
+        Option("encrypt.key-secret", "text", "ID of secret providing qcow AES key or LUKS passphrase"),
+        Option("encrypt.cipher-alg", "text", "Name of encryption cipher algorithm"),
+        Option("encrypt.cipher-mode", "text", "Name of encryption cipher mode"),
+        Option("encrypt.ivgen-alg", "text", "Name of IV generator algorithm"),
+        Option("encrypt.ivgen-hash-alg", "text", "Name of IV generator hash algorithm"),
+        Option("encrypt.hash-alg", "text", "Name of encryption hash algorithm"),
+        Option("encrypt.iter-time", "int", "Time to spend in PBKDF in milliseconds"),
         Option("cluster_size", "size", "qcow2 cluster size", default=65536),
         Option("extended_l2", "bool", "Extended L2 tables", default=False),
         Option(
@@ -62,19 +75,6 @@ class Qcow2(Format):
         Option("backing_fmt", "text", "Image format of the base image"),
         Option("data_file", "text", "File name of an external data file"),
         Option("data_file_raw", "bool", "The external data file must stay valid as a raw image"),
-        Option(
-            "encryption",
-            "bool",
-            "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)",
-        ),
-        Option("encrypt.format", "text", "Encrypt the image, format choices: 'aes', 'luks'"),
-        Option("encrypt.key-secret", "text", "ID of secret providing qcow AES key or LUKS passphrase"),
-        Option("encrypt.cipher-alg", "text", "Name of encryption cipher algorithm"),
-        Option("encrypt.cipher-mode", "text", "Name of encryption cipher mode"),
-        Option("encrypt.ivgen-alg", "text", "Name of IV generator algorithm"),
-        Option("encrypt.ivgen-hash-alg", "text", "Name of IV generator hash algorithm"),
-        Option("encrypt.hash-alg", "text", "Name of encryption hash algorithm"),
-        Option("encrypt.iter-time", "int", "Time to spend in PBKDF in milliseconds"),
         Option("lazy_refcounts", "bool", "Postpone refcount updates", default=False),
         Option("refcount_bits", "int", "Width of a reference count entry in bits", default=16),
         Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),

@@ -33,10 +33,13 @@ CHUNK = 1 << 20
 """Bytes of zeroes that are written at a time."""
 
 
-def amend(node: Qcow2Node, options: dict[str, Any], progress: Callable[[int, int], None]) -> None:
+def amend(
+    node: Qcow2Node, options: dict[str, Any], progress: Callable[[int, int], None], *, force: bool = False
+) -> None:
     """Change the options that are given, by name. Raises before anything is changed where they do not go together."""
     writer = node.writer
     wanted = _wanted_header(node, options)
+    _amend_key_slots(node, options, force)
     downgrade = wanted.version < node.header.version
     if downgrade:
         _refuse_to_downgrade(node)
@@ -64,13 +67,26 @@ def _wanted_header(node: Qcow2Node, options: dict[str, Any]) -> Header:
     header = copy.deepcopy(node.header)
     _set_version(header, given.get("compat"))
     _refuse_other_backing(node, given)
-    if any(name.startswith("encrypt.") for name in given):
-        raise UnsupportedFeature("Can't amend encryption options - encryption not present", path=node.filename)
     _set_lazy(header, given.get("lazy_refcounts"))
     _set_width(header, given.get("refcount_bits"))
     _set_data_file(header, given.get("data_file"), given.get("data_file_raw"))
     header.build()  # raises where it does not fit
     return header
+
+
+def _amend_key_slots(node: Qcow2Node, options: dict[str, Any], force: bool) -> None:
+    """Add or erase a passphrase: one change, which stands before all others begin."""
+    from imgtools.crypto.luks.options import given_below
+
+    given = given_below(options, "encrypt.")
+    if not given:
+        return
+    if not node.encrypted:
+        raise UnsupportedFeature("Can't amend encryption options - encryption not present", path=node.filename)
+    if node.volume is None:
+        raise UnsupportedFeature("Only LUKS encryption options can be amended", path=node.filename)
+    node.volume.amend(given, node.context.objects, force=force)
+    node.storage.flush()
 
 
 def _set_version(header: Header, compat: str | None) -> None:

@@ -10,7 +10,7 @@ from array import array
 
 from imgtools.align import is_power_of_two, round_up
 from imgtools.block.gate import combine, has_protocol
-from imgtools.errors import BadOption, OutOfBounds, UnsupportedFeature
+from imgtools.errors import BadOption, OutOfBounds
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.header import Header
 from imgtools.formats.qcow2.mapping import to_disk
@@ -35,6 +35,11 @@ def create(path: str, size: int, options: dict[str, Any], context: Context) -> N
         raise BadOption("Backing file and preallocation can only be used at the same time if extended_l2 is on")
     final_size, header.size = header.size, 0
     header.build()  # raises where names are too long, before the file is touched
+    encryption = None
+    if header.crypt_method != head.NO_ENCRYPTION:
+        from imgtools.formats.qcow2.encryption import NewEncryption
+
+        encryption = NewEncryption(header, options, context)
     data = _create_data_file(path, options.get("data_file"), context)
     storage = context.create_storage(path)
     try:
@@ -48,6 +53,8 @@ def create(path: str, size: int, options: dict[str, Any], context: Context) -> N
         node.pass_discard = False
         node.writer.refcounts.free_index = 3
         node.resize(final_size, preallocation)
+        if encryption is not None:
+            encryption.write(node)
         node.close()
     finally:
         storage.close()
@@ -92,13 +99,10 @@ def new_header(size: int, options: dict[str, Any]) -> Header:
     if options.get("compression_type") == "zstd":
         header.compression_type = head.COMPRESSION_NAMES.index("zstd")
         header.incompatible |= head.COMPRESSION_TYPE
-    for name, what in (
-        ("encryption", "encryption"),
-        ("encrypt.format", "encryption"),
-        ("encrypt.key-secret", "encryption"),
-    ):
-        if options.get(name):
-            raise UnsupportedFeature(f"qcow2 images with {what} cannot be created yet (option '{name}')")
+    if any(options.get(name) is not None for name in options if name.startswith("encrypt")):
+        from imgtools.formats.qcow2.encryption import choose
+
+        choose(header, options)
     backing_name = options.get("backing_file")
     if backing_name:
         header.backing_name = backing_name.encode(errors="surrogateescape")

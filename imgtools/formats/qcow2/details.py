@@ -26,6 +26,10 @@ def details(node: Qcow2Node) -> dict[str, Any]:
     if bitmaps:
         facts["bitmaps"] = bitmaps
     facts["refcount-bits"] = 1 << header.refcount_order
+    if node.encrypted:
+        from imgtools.formats.qcow2.encryption import details as encryption_details
+
+        facts["encrypt"] = encryption_details(node)
     if header.version >= 3:
         facts["corrupt"] = node.corrupt
     data_file = header.extension(head.DATA_FILE_NAME)

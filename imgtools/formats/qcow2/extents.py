@@ -23,7 +23,7 @@ def layer_extents(node: Qcow2Node, offset: int, length: int) -> Iterator[Extent]
     placed = Placed(data)
     kind, start, end, host = "", offset, offset, NOWHERE
     for first, last, what, where in chain(node.mapping.runs(offset, offset + length), END):
-        if what == COMPRESSED:
+        if what == COMPRESSED or node.encrypted:
             where = NOWHERE
         if what == kind and where == (NOWHERE if host == NOWHERE else host + first - start):
             end = last
@@ -43,7 +43,12 @@ def layer_columns(node: Qcow2Node, offset: int, length: int) -> Iterator[Extent 
     mapping, placed = node.mapping, Placed(node.data)
     for start, end, table in mapping.spans(offset, offset + length):
         columns = None
-        if table is not None and end - start == 1 << mapping.span_bits and mapping.whole_table(table) is None:
+        if (
+            table is not None
+            and not node.encrypted
+            and end - start == 1 << mapping.span_bits
+            and mapping.whole_table(table) is None
+        ):
             runs = mapping.irregular_runs(table, start)
             columns = None if runs is None else _columns(node, placed, runs)
         yield from layer_extents(node, start, end - start) if columns is None else split_ends(columns)

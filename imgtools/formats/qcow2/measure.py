@@ -31,6 +31,10 @@ def measure(source: Node | None, size: int, options: dict[str, Any]) -> Measure:
         raise
     refcount_bits = 1 << header.refcount_order
     full = _file_size(round_up(disk, cluster), cluster, refcount_bits, header.entry_bits)
+    if header.crypt_method:
+        from imgtools.formats.qcow2.encryption import luks_clusters
+
+        full += luks_clusters(header, options) * cluster
     bitmaps = _bitmaps(source, cluster) if source is not None and header.version >= 3 else None
     if options.get("preallocation") in ("full", "falloc"):
         return Measure(full, full, bitmaps)

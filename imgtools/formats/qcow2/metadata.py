@@ -50,7 +50,7 @@ class MetadataWriter:
         self.mapping.relieve = self.write_back
         self.lazy = node.lazy_refcounts
         self.failed = False
-        self.quick = not self.mapping.external and not self.storage.listens
+        self.quick = not self.mapping.external and not self.storage.listens and not node.encrypted
         """Whether small writes may take their short cut: entries of the usual form, data in the image, no events."""
         unknown = self.header.autoclear & ~head.KNOWN_AUTOCLEAR
         if unknown and not node.context.checking:

@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from imgtools.block.format import CheckResult, Finding
     from imgtools.block.graph import Context
     from imgtools.block.node import Buffer, Storage
+    from imgtools.crypto.luks.volume import Volume
     from imgtools.formats.qcow2.bitmap import Bitmap
     from imgtools.formats.qcow2.bitmaps import BitmapStore
+    from imgtools.formats.qcow2.encryption import EncryptedClusters
     from imgtools.formats.qcow2.header import Header
     from imgtools.formats.qcow2.snapshot import Snapshot
     from imgtools.formats.qcow2.write import Writer
@@ -64,6 +66,10 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
         """Where guest data lies: the image itself, or its external data file."""
         self.cluster_size: int | None = header.cluster_size
         self.encrypted = header.crypt_method != head.NO_ENCRYPTION
+        self.clusters: EncryptedClusters | None = None
+        """What guest data goes through where it is encrypted; None, too, as long as the key is not known."""
+        self.volume: Volume | None = None
+        """The LUKS volume whose key encrypts the image."""
         self.backing_name = (
             None if header.backing_name is None else header.backing_name.decode(errors="surrogateescape")
         )
@@ -84,8 +90,8 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
         self._index_mask = self.mapping.entries - 1
         self.not_offset = ~(OFFSET_MASK & ~self._low) & ((1 << 64) - 1)
         """The bits of an entry that are no aligned offset: just COPIED is set of them where data may be written."""
-        if header.incompatible & head.EXTENDED_L2:
-            self.not_offset = (1 << 64) - 1  # an entry alone never says that its cluster is data all over
+        if header.incompatible & head.EXTENDED_L2 or self.encrypted:
+            self.not_offset = (1 << 64) - 1  # an entry alone never says that its cluster is plain data all over
         self._decompress: Callable[[bytes], bytes] | None = None
         self._decompressed: dict[int, bytes] = {}
         self._writer: Writer | None = None
@@ -151,7 +157,7 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
         for start, stop, kind, host in self.mapping.runs(offset, end):
             piece = buffer[start - offset : stop - offset]
             if kind == DATA:
-                self.data.readinto(host, piece)
+                self.read_data(host, start, piece)
             elif kind == HOLE:
                 if self.backing is not None:
                     self.storage.event("read_backing_aio")
@@ -161,6 +167,15 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
             else:
                 within = start & self._low
                 piece[:] = self._decompressed_cluster(host, start)[within : within + len(piece)]
+
+    def read_data(self, host: int, guest: int, buffer: memoryview) -> None:
+        """Fill `buffer` with guest data that lies at `host`, and where the guest has it."""
+        if self.clusters is not None:
+            self.clusters.readinto(host, guest, buffer)
+        elif self.encrypted:
+            raise BadOption("Parameter 'encrypt.key-secret' is required for cipher", path=self.filename)
+        else:
+            self.data.readinto(host, buffer)
 
     def _decompressed_cluster(self, entry: int, guest: int) -> bytes:
         data = self._decompressed.get(entry)
@@ -251,6 +266,10 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
             raise UnsupportedFeature(
                 "clusters in an external data file cannot be compressed", path=self.filename, errno=errno.EOPNOTSUPP
             )
+        if self.encrypted:
+            raise UnsupportedFeature(
+                "compressed clusters would not be encrypted", path=self.filename, errno=errno.EOPNOTSUPP
+            )
         from imgtools.formats.qcow2.compression import compressor
 
         return compressor(self.compression, self.header.cluster_size, level)
@@ -259,11 +278,17 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
         self._record(offset, length)
         self.writer.write_compressed(offset, stream)
 
-    def amend(self, options: dict[str, Any], progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    def amend(
+        self,
+        options: dict[str, Any],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        *,
+        force: bool = False,
+    ) -> None:
         from imgtools.formats.qcow2.amend import amend
 
         with self.lock:
-            amend(self, options, progress)
+            amend(self, options, progress, force=force)
 
     def renew(self, header: Header) -> None:
         """Go on with another header, which has just been written; all else is on disk, too."""

@@ -36,6 +36,8 @@ SMALLEST_L2_PIECE = 512
 TABLES_AT_LEAST = 8
 
 OPEN_OPTIONS = (
+    Option("encrypt.format", "text", "how the image is encrypted: aes or luks", identity=True),
+    Option("encrypt.key-secret", "text", "id of the secret that has the passphrase", identity=True),
     Option("lazy-refcounts", "bool", "postpone updates of reference counts"),
     Option("pass-discard-request", "bool", "give the space of clusters back that the guest discards"),
     Option("pass-discard-snapshot", "bool", "the same when a snapshot is deleted"),

@@ -6,7 +6,7 @@ import os
 
 from imgtools.block.gate import combine
 from imgtools.block.graph import as_file
-from imgtools.errors import AccessDenied, BadOption, CorruptImage, UnsupportedFeature
+from imgtools.errors import AccessDenied, BadOption, CorruptImage
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.node import Qcow2Node
 from imgtools.formats.qcow2.open_options import configure
@@ -31,6 +31,10 @@ def open_qcow2(storage: Storage, context: Context) -> Qcow2Node:
     try:
         configure(node, context)
         _open_data_file(node, context)
+        if node.encrypted or "encrypt.format" in context.options:
+            from imgtools.formats.qcow2.encryption import unlock
+
+            unlock(node, context)
         if header.backing_name and context.backing and not context.checking:
             below = context.open_backing(storage.filename, node.backing_name or "", node.backing_format, node)
             node.children["backing"] = below
@@ -59,9 +63,6 @@ def references(storage: Storage) -> Iterator[Reference]:
 
 def _refuse_unusable(header: Header, storage: Storage, writable: bool) -> None:
     path = storage.filename
-    if header.crypt_method != head.NO_ENCRYPTION:
-        name = {head.AES: "AES", head.LUKS: "LUKS"}[header.crypt_method]
-        raise UnsupportedFeature(f"qcow2 images encrypted with {name} cannot be opened yet", path=path)
     if not writable:
         return
     if header.incompatible & head.CORRUPT:

@@ -8,7 +8,9 @@ corrupt and the write fails, as in QEMU (whose default, overlap-check=cached, co
 from __future__ import annotations
 
 from imgtools.align import div_up
+from imgtools.formats.qcow2.header import LUKS_HEADER
 from imgtools.formats.qcow2.mapping import OFFSET_MASK, read_table
+from imgtools.formats.qcow2.records import LUKS_EXTENSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ class MetadataClusters:
         self.add_bytes(0, header.cluster_size, "qcow2_header")
         self.add_bytes(header.l1_table_offset, header.l1_size * 8, "active L1 table")
         self.add_bytes(refcounts.table_offset, len(refcounts.table) * 8, "refcount table")
+        luks = header.extension(LUKS_HEADER)
+        if luks is not None and len(luks) >= LUKS_EXTENSION.size:
+            place = LUKS_EXTENSION.parse(luks)
+            if place.offset + place.length <= mapping.storage.size:
+                self.add_bytes(place.offset, place.length, "LUKS header")
         for offset in refcounts.table:
             if offset:
                 self.names[offset >> self.bits] = "refcount block"

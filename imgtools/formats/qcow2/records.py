@@ -111,6 +111,14 @@ SNAPSHOT_EXTRA = Record(
         "disk_size",
     ),
 )
+LUKS_EXTENSION = Record(
+    "LUKS_EXTENSION",
+    ">QQ",
+    (
+        "offset",
+        "length",
+    ),
+)
 BITMAPS_EXTENSION = Record(
     "BITMAPS_EXTENSION",
     ">LLQQ",

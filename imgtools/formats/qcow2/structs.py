@@ -56,6 +56,8 @@ SNAPSHOT = Struct(
 
 SNAPSHOT_EXTRA = Struct("vm_state_size" / Int64ub, "disk_size" / Int64ub)
 
+LUKS_EXTENSION = Struct("offset" / Int64ub, "length" / Int64ub)
+
 BITMAPS_EXTENSION = Struct(
     "nb_bitmaps" / Int32ub,
     "reserved" / Int32ub,

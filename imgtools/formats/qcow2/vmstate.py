@@ -24,7 +24,7 @@ def read_vmstate(node: Qcow2Node, offset: int, buffer: memoryview) -> None:
     for run_start, run_end, kind, host in node.mapping.runs(start, start + len(buffer)):
         piece = buffer[run_start - start : run_end - start]
         if kind == DATA:
-            node.data.readinto(host, piece)
+            node.read_data(host, run_start, piece)
         else:
             fill_zero(piece)
 

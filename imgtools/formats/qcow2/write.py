@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 
-from imgtools.errors import ImageError, InputOutput
+from imgtools.errors import BadOption, ImageError, InputOutput
 from imgtools.formats.qcow2.compression import StreamLocator
 from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, ZERO_FLAG
 from imgtools.formats.qcow2.metadata import MetadataWriter
@@ -96,7 +96,7 @@ class Writer(MetadataWriter):
             length = min(len(data), (n << self.bits) - within)
             host = self.mapping.check_entry(entry, position - within)
             self.place.refuse_overlap(host, n)
-            self.data.write(host + within, data[:length])
+            self._store(host + within, position, [data[:length]])
             return length
         while first + n <= last and not self._in_place(table[first + n]):
             n += 1
@@ -121,17 +121,28 @@ class Writer(MetadataWriter):
         if self.mapping.external:  # a data file ends where the disk does
             tail = max(0, min(tail, self.node.size - end))
         if not head and not tail:
-            self.data.write(host, data)
+            self._store(host, guest, [data])
             return
         # What was never written reads as zeroes, so zeroes need not be written behind the end of the file.
-        fresh = host - head >= self.data.size
+        fresh = host - head >= self.data.size and not self.node.encrypted
         if fresh and self._reads_as_zero(guest - head, head) and self._reads_as_zero(end, tail):
             self.data.write(host, data)
             return
         self.storage.event("cow_read")
         pieces: list[Buffer] = [self._guest_bytes(guest - head, head), data, self._guest_bytes(end, tail)]
         self.storage.event("cow_write")
-        self.data.writev(host - head, [piece for piece in pieces if len(piece)])
+        self._store(host - head, guest - head, [piece for piece in pieces if len(piece)])
+
+    def _store(self, host: int, guest: int, pieces: list[Buffer]) -> None:
+        """Write guest data to its place, encrypted where it is to be."""
+        if self.node.clusters is not None:
+            self.node.clusters.write(host, guest, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        elif self.node.encrypted:
+            raise BadOption("Parameter 'encrypt.key-secret' is required for cipher", path=self.node.filename)
+        elif len(pieces) == 1:
+            self.data.write(host, pieces[0])
+        else:
+            self.data.writev(host, pieces)
 
     def _reads_as_zero(self, guest: int, length: int) -> bool:
         if not length:
@@ -163,6 +174,9 @@ class Writer(MetadataWriter):
     def reserve(self, table: array[int], index: int, first: int, count: int, host: int) -> None:
         """Give `count` entries that have none a place at `host`, where nothing is written yet."""
         self.link(table, index, first, count, host)
+        if self.node.encrypted:  # zeroes in the file are no zeroes for the guest
+            for position in range(first, first + count):
+                table[position] |= self.mapping.zero_flag
 
     def write_compressed(self, offset: int, stream: bytes) -> None:
         """Store a stream for the cluster at `offset`, which must not hold anything yet."""
