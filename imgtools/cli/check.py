@@ -15,12 +15,15 @@ from imgtools.operations.check import NotCheckable, check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from types import TracebackType
+    from typing import Any, Self
 
     from imgtools.block.format import CheckResult, Finding
     from imgtools.cli.opening import Target
 
 CORRUPT, LEAKED, NOT_SUPPORTED = 2, 3, 63
+NOTES = 200
+"""Findings that are written at once."""
 
 
 def repair_mode(text: str) -> str:
@@ -73,7 +76,8 @@ def run(arguments: Any) -> int:
         target, arguments, writable=arguments.repair is not None, backing=False, cache=cache, checking=True
     ) as node:
         try:
-            result = check(node, repair=arguments.repair, report=lambda finding: console.note(finding.message))
+            with Notes() as notes:
+                result = check(node, repair=arguments.repair, report=notes)
             if result.corruptions_fixed or result.leaks_fixed:
                 if style == "human" and not arguments.quiet:
                     console.say("The following inconsistencies were found and repaired:\n")
@@ -82,7 +86,8 @@ def run(arguments: Any) -> int:
                     )
                     console.say("Double checking the fixed image now...")
                 fixed = result
-                result = check(node, report=lambda finding: console.note(finding.message))
+                with Notes() as notes:
+                    result = check(node, report=notes)
                 result.leaks_fixed, result.corruptions_fixed = fixed.leaks_fixed, fixed.corruptions_fixed
         except NotCheckable as error:
             console.complain(error.message)
@@ -97,6 +102,31 @@ def run(arguments: Any) -> int:
         console.complain("Check failed")
         return 1
     return status_of(result)
+
+
+class Notes:
+    """Tells findings on standard error, many at once: a broken image can have a hundred thousand."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, finding: Finding) -> None:
+        self.lines.append(finding.message)
+        if len(self.lines) >= NOTES:
+            self.tell()
+
+    def tell(self) -> None:
+        if self.lines:
+            console.note("\n".join(self.lines))
+            self.lines.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.tell()
 
 
 def status_of(result: CheckResult) -> int:
