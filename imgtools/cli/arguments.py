@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imgtools.block.protocols.file import CACHE_MODES
+from imgtools.cli import console
 from imgtools.cli.getopt import Option
 from imgtools.errors import BadOption
 from imgtools.sizes import LARGEST, TooLarge, parse_size
@@ -69,6 +70,7 @@ def output_format(arguments: Any) -> str:
     """ "human" or "json"."""
     if arguments.output not in (None, "human", "json"):
         raise Complaint("--output must be used with human or json as argument.")
+    console.errors_as_json = console.own and arguments.output == "json"
     return arguments.output or "human"
 
 

@@ -14,6 +14,9 @@ name = "imgtools"
 own = True
 """Whether that is the program's own name; False under a peer's, whose command line is then taken to the letter."""
 
+errors_as_json = False
+"""Whether an error is told as an object with its fields, and not as a line: under the own name, with --output=json."""
+
 
 def say(text: str) -> None:
     """Write a line of results."""

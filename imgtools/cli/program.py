@@ -80,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv if argv is None else argv
     called = os.path.basename(words[0])
     console.own = called not in PEERS
+    console.errors_as_json = False
     console.name = "imgtools" if console.own else called
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -113,7 +114,11 @@ def report(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         console.complain("interrupted")
         return int(getattr(error, "status", INTERRUPTED))
-    if isinstance(error, ImageError):
+    if isinstance(error, ImageError) and console.errors_as_json:
+        from imgtools.cli.json_text import to_json
+
+        console.note(to_json(error.as_dict()))
+    elif isinstance(error, ImageError):
         console.complain(error.message)
         if error.hint:
             console.note(error.hint)

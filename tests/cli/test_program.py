@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -167,6 +168,15 @@ def test_allowed_directories(programs: Path, tmp_path: Path) -> None:
     env = {"IMGTOOLS_ALLOW": str(tmp_path)}
     assert run(programs / "imgtools", "map", "images/top", cwd=tmp_path, env=env).returncode == 0
     assert run(programs / "qemu-img", "map", "images/top", cwd=tmp_path, env=env).returncode == 0
+
+
+def test_errors_are_objects_where_json_is_asked_for(programs: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").write_bytes(bytes(512))
+    told = json.loads(run(programs / "imgtools", "info", "--output=json", "-f", "qcow2", "disk", cwd=tmp_path).stderr)
+    assert (told["kind"], told["path"], told["structure"]) == ("invalid-format", "disk", "header")
+    assert told["message"] == "Could not open 'disk': Image is not in qcow2 format"
+    plain = run(programs / "qemu-img", "info", "--output=json", "-f", "qcow2", "disk", cwd=tmp_path)
+    assert plain.stderr == b"qemu-img: Could not open 'disk': Image is not in qcow2 format\n"
 
 
 def interrupted(program: Path, directory: Path, *words: str, by: signal.Signals = signal.SIGINT) -> tuple[int, str]:
