@@ -11,7 +11,7 @@ import pytest
 import imgtools
 from imgtools.block.extent import Columns, Extent
 from imgtools.cli.map import write_json
-from imgtools.formats.qcow2 import mapping
+from imgtools.formats.qcow2 import extents
 from imgtools.formats.qcow2.irregular import KINDS
 from imgtools.operations.map import map_columns
 from tests.conftest import Runner
@@ -43,7 +43,7 @@ def test_irregular_tables_as_qemu_img_maps_them(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(mapping, "ENTRIES_WITHOUT_NUMPY", 0)
+    monkeypatch.setattr(extents, "LINES_WITHOUT_NUMPY", 0)
     chance = random.Random(cluster_size)
     path = str(tmp_path / "disk.qcow2")
     options = {"cluster_size": str(cluster_size)}

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from imgtools.formats.qcow2.node import Qcow2Node
 
 END = ((0, 0, "", NOWHERE),)
+LINES_WITHOUT_NUMPY = 40_000
+"""What so many entries cost that become an extent and a line each, importing numpy costs, too."""
 
 
 def layer_extents(node: Qcow2Node, offset: int, length: int) -> Iterator[Extent]:
@@ -49,7 +51,7 @@ def layer_columns(node: Qcow2Node, offset: int, length: int) -> Iterator[Extent 
             and end - start == 1 << mapping.span_bits
             and mapping.whole_table(table) is None
         ):
-            runs = mapping.irregular_runs(table, start)
+            runs = mapping.irregular_runs(table, start, LINES_WITHOUT_NUMPY)
             columns = None if runs is None else _columns(node, placed, runs)
         yield from layer_extents(node, start, end - start) if columns is None else split_ends(columns)
 

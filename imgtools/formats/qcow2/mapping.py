@@ -251,10 +251,10 @@ class Mapping:
             self._ramp = Ramp(self.cluster_size)
         return (DATA, plain) if self._ramp.matches(table, first) else None
 
-    def irregular_runs(self, table: array[int], base: int) -> Runs | None:
+    def irregular_runs(self, table: array[int], base: int, without_numpy: int = ENTRIES_WITHOUT_NUMPY) -> Runs | None:
         """The runs of a table by numpy, once there are so many entries to look at that importing it pays."""
         self._irregular += self.entries
-        if self._irregular < ENTRIES_WITHOUT_NUMPY or self.external:
+        if self._irregular < without_numpy or self.external:
             return None
         from imgtools.formats.qcow2.irregular import irregular_runs
 
