@@ -38,10 +38,15 @@ RECIPES: dict[str, list[list[str]]] = {
     "sparse.vmdk": [["convert", "-O", "vmdk", "DISK", "IMAGE"]],
     "zeroed.vmdk": [["convert", "-O", "vmdk", "-o", "zeroed_grain=on", "DISK", "IMAGE"]],
     "stream.vmdk": [["convert", "-O", "vmdk", "-o", "subformat=streamOptimized", "DISK", "IMAGE"]],
+    "first.qcow": [["convert", "-O", "qcow", "DISK", "IMAGE"]],
+    "enhanced.qed": [["convert", "-O", "qed", "DISK", "IMAGE"]],
+    "expanding.parallels": [["convert", "-O", "parallels", "DISK", "IMAGE"]],
     "dynamic.vhdx": [["convert", "-O", "vhdx", "-o", "block_size=1M", "DISK", "IMAGE"]],
     "dynamic.vpc": [["convert", "-O", "vpc", "-o", "force_size=on", "DISK", "IMAGE"]],
 }
 """Name to the qemu-img commands that make it from the raw disk."""
+READ_ONLY = ("bitmap.qcow2", "stream.vmdk", "first.qcow", "enhanced.qed", "expanding.parallels")
+"""Images of kinds that are not written."""
 
 
 def disk() -> bytes:
