@@ -79,26 +79,24 @@ def digest_size(hash: str) -> int:
 
 
 class SectorCipher:
-    """A cipher with its key. Threads may use it side by side."""
+    """A cipher with its key. Threads may use it side by side, and wait for each other.
+
+    Waiting costs less than working in parallel: a batch is dozens of calls of numpy, and threads that meet between them
+    take the interpreter from each other each time.
+    """
 
     def __init__(self, spec: CipherSpec, key: bytes) -> None:
         spec.check()
         self.spec = spec
-        self._key = key
         self._essiv: Any = None
         self._lock = RLock()
         if spec.ivgen == "essiv":
             from imgtools.crypto.ecb import BlockCipher
 
             self._essiv = BlockCipher(spec.name, hashlib.new(spec.ivgen_hash or "sha256", key).digest())
-        self._idle: list[Mode] = []
-        """Modes that no thread is using: each has scratch memory of its own."""
-        self._idle.append(self._new_mode())
-
-    def _new_mode(self) -> Mode:
         from imgtools.crypto.modes import MODES
 
-        return MODES[self.spec.mode](self.spec.name, self._key)
+        self._mode: Mode = MODES[spec.mode](spec.name, key)
 
     def encrypt(self, sector: int, data: memoryview) -> None:
         """Encrypt whole sectors in place; `sector` is the number of the first."""
@@ -113,16 +111,13 @@ class SectorCipher:
 
         from imgtools.crypto.modes import BATCH
 
-        try:
-            mode = self._idle.pop()
-        except IndexError:
-            mode = self._new_mode()
-        words = np.frombuffer(data, dtype=np.uint64).reshape(-1, mode.blocks, mode.words)
-        work = getattr(mode, verb)
-        for start in range(0, len(words), BATCH):
-            batch = words[start : start + BATCH]
-            work(batch, self._vectors(sector + start, len(batch), mode.words))
-        self._idle.append(mode)
+        with self._lock:
+            mode = self._mode
+            words = np.frombuffer(data, dtype=np.uint64).reshape(-1, mode.blocks, mode.words)
+            work = getattr(mode, verb)
+            for start in range(0, len(words), BATCH):
+                batch = words[start : start + BATCH]
+                work(batch, self._vectors(sector + start, len(batch), mode.words))
 
     def _vectors(self, sector: int, count: int, words: int) -> Array:
         """The initialisation vectors of `count` sectors from number `sector` on."""
@@ -134,8 +129,7 @@ class SectorCipher:
             ivs[:, 0] &= np.array([0xFFFFFFFF], dtype="<u8").view(np.uint64)
         elif self._essiv is not None:
             memory = np.zeros(ivs.nbytes + 16, dtype=np.uint8)
-            with self._lock:
-                self._essiv.encrypt(ivs, memory)
+            self._essiv.encrypt(ivs, memory)
             return memory[: ivs.nbytes].view(np.uint64).reshape(ivs.shape)
         return ivs
 
