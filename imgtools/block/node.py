@@ -294,6 +294,10 @@ class Layer(Node):
             if shared < end:
                 yield clip(extent, max(shared, extent.start), end)
 
+    def follow_backing(self) -> None:
+        """The backing node is about to be given what this disk reads already: an image that knows its backing file
+        by an ID of its content takes the new one for it."""
+
     def read_below(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` with what an unallocated range reads as."""
         below = self.backing

@@ -15,6 +15,7 @@ import errno
 
 from imgtools.block.format import Emptiable, Resizable
 from imgtools.block.graph import Context, open_tree
+from imgtools.block.node import Layer
 from imgtools.errors import BadOption, UnsupportedFeature
 from imgtools.operations.chain import LayersAbove, find_below, layers
 from imgtools.operations.convert import convert
@@ -62,10 +63,13 @@ def commit(
                 errno=errno.ENOTSUP,
             )
         base.resize(top.size)
+    image = top.unfiltered
+    is_next = image.backing is not None and image.backing.unfiltered is base
+    if is_next and isinstance(image, Layer):
+        image.follow_backing()
     convert([LayersAbove(top, base)], base, top_layer_only=True, rate_limit=rate_limit, progress=progress)
     base.flush()
-    image = top.unfiltered
-    if empty and image.backing is base and isinstance(image, Emptiable):
+    if empty and is_next and isinstance(image, Emptiable):
         image.make_empty()
 
 

@@ -140,6 +140,20 @@ def test_an_image_in_the_chain_is_found_as_the_one_above_names_it(tmp_path: Path
         assert below is not None and find_below(top, "base") is below.backing
 
 
+def test_commit_into_a_vmdk_is_followed_by_its_child(tmp_path: Path, qemu_img: Runner, qemu_io: Runner) -> None:
+    base, top = tmp_path / "base.vmdk", tmp_path / "top.vmdk"
+    qemu_img("create", "-q", "-f", "vmdk", base, MIB)
+    qemu_io(base, "write -P 1 0 256k", format="vmdk")
+    qemu_img("create", "-q", "-f", "vmdk", "-b", base.name, "-F", "vmdk", top)
+    qemu_io(top, "write -P 2 100k 300k", format="vmdk")
+    expected = content_of(top, qemu_img)
+    with imgtools.open(str(top), writable=True) as node:
+        commit(node)
+        compare(node.read(0, MIB), expected)
+    compare(content_of(base, qemu_img), expected)
+    compare(content_of(top, qemu_img), expected)
+
+
 def test_a_base_that_cannot_grow_is_left_alone(tmp_path: Path, qemu_img: Runner) -> None:
     base, top = tmp_path / "base.vdi", tmp_path / "top"
     qemu_img("create", "-q", "-f", "vdi", base, MIB)

@@ -272,9 +272,7 @@ class GrainCheck:
                 return "points into the metadata"
         return None
 
-    def _tell(
-        self, problems: list[tuple[str, int]], *, fixed: bool, note: str = "", repair: str | None = None
-    ) -> None:
+    def _tell(self, problems: list[tuple[str, int]], *, fixed: bool, note: str = "", repair: str | None = None) -> None:
         for message, offset in problems:
             self.outcome.error(message + note, "grain table", offset, fixed=fixed, repair=repair)
 

@@ -111,11 +111,12 @@ class Descriptor:
             raise CorruptImage(f"{what} in the descriptor", path=self.path, offset=self.base, structure="descriptor")
         return int(text, 16)
 
-    def with_cid(self, cid: int) -> tuple[int, bytes]:
-        """What to write, and where in the file, to make `cid` the content ID: eight digits, or all of the text."""
+    def with_cid(self, cid: int, field: str = "CID") -> tuple[int, bytes]:
+        """What to write, and where in the file, to make `cid` the content ID, or that of the parent (`field` is
+        "parentCID"): eight digits, or all of the text."""
         for offset, line in self._lines():
             key, equals, _ = line.partition("=")
-            if equals and key.strip() == "CID":
+            if equals and key.strip() == field:
                 start = self.raw.index(b"=", offset) + 1
                 stop = offset + len(self.raw[offset:].split(b"\n", 1)[0].rstrip())
                 digits = b"%08x" % cid

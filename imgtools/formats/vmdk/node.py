@@ -148,6 +148,17 @@ class VmdkNode(Layer, Checkable):
             )
         self._trusted = below
 
+    def follow_backing(self) -> None:
+        below = self.backing and self.backing.unfiltered
+        if self.descriptor is None or not isinstance(below, VmdkNode) or below.read_only:
+            return
+        self.check_parent()
+        below.begin_changes()
+        assert below.cid is not None
+        self.storage.write(*self.descriptor.with_cid(below.cid, "parentCID"))
+        self.storage.flush()
+        self.parent_cid = below.cid
+
     # Changes.
 
     def _before_change(self, offset: int, length: int) -> None:
@@ -155,9 +166,9 @@ class VmdkNode(Layer, Checkable):
             self.refuse_write()
         self.check_range(offset, length)
         if length and not self._changed:
-            self._begin_changes()
+            self.begin_changes()
 
-    def _begin_changes(self) -> None:
+    def begin_changes(self) -> None:
         """Before the first change: nothing may forbid it, and the content gets another ID."""
         self.check_parent()
         if not all(extent.writable for extent in self.disk_extents):
