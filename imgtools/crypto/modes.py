@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SECTOR = 512
 BATCH = 4096
-"""Sectors that are worked on at once, 2 MiB: calls of numpy cost time, which more than makes up for a cache too small."""
+"""Sectors that are worked on at once, 2 MiB: fewer calls of numpy are worth more than scratch that fits the cache."""
 SLACK = 16
 """What the package wants a buffer to be longer than its output."""
 WORD = 8
