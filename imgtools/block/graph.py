@@ -147,7 +147,7 @@ def open_image(
     `filename` is a path, a name with or without a protocol, or a tree of options as a dict or a json: name. `format`
     names the format (None looks at the first bytes); `gate` decides which files the image may name; `backing=False`
     leaves its backing file alone; `share` opens it although another process writes to it; `options` are added to the
-    tree. Use it as a context manager. Raises an ImageError.
+    tree; `objects` are what they refer to by id, secrets as bytes. Use it as a context manager. Raises an ImageError.
     """
     context = Context(
         writable=writable,

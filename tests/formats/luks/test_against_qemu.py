@@ -29,6 +29,7 @@ CIPHERS = [
     "cipher-alg=aes-128,cipher-mode=ctr,hash-alg=sha512",
     "cipher-mode=ecb,hash-alg=sha1",
     "ivgen-alg=plain,hash-alg=sha384",
+    "cipher-alg=cast5-128,cipher-mode=cbc",
 ]
 
 
