@@ -56,7 +56,7 @@ def test_a_format_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: pytes
 def test_an_unknown_format_lists_the_known_ones() -> None:
     with pytest.raises(BadOption, match="Unknown driver 'zip'") as caught:
         registry.find_format("zip")
-    assert "qcow2, raw, vdi, vmdk" in (caught.value.hint or "")
+    assert "qcow2, qed, raw, vdi, vhdx, vmdk, vpc" in (caught.value.hint or "")
 
 
 def test_what_a_format_does_not_do_is_refused_by_name() -> None:

@@ -870,6 +870,62 @@ amend --object foo -o compat=v3 v2.qcow2
 amend -Z -o compat=v3 v2.qcow2
 """
 
+FORMATS = r"""
+info disk.vpc
+info --output=json disk.vpc
+map --output=json disk.vpc
+compare disk.vpc disk.raw
+convert -O raw disk.vpc out.raw && compare out.raw disk.raw
+info -f vpc disk.raw
+info disk.vhdx
+info --output=json disk.vhdx
+compare disk.vhdx disk.raw
+convert -O raw disk.vhdx out.raw && compare out.raw disk.raw
+info disk.qcow
+info --output=json disk.qcow
+map --output=json disk.qcow
+compare disk.qcow disk.raw
+convert -O raw disk.qcow out.raw && compare out.raw disk.raw
+info -f qcow disk.raw
+info disk.qed
+info --output=json disk.qed
+map --output=json disk.qed
+compare disk.qed disk.raw
+convert -O raw disk.qed out.raw && compare out.raw disk.raw
+info -f qed disk.raw
+info disk.parallels
+map --output=json disk.parallels
+compare disk.parallels disk.raw
+convert -O raw disk.parallels out.raw && compare out.raw disk.raw
+info -f parallels disk.raw
+create -f vpc new 10M && info new
+create -f vpc -o force_size=on,subformat=fixed new 10M && info -f vpc new
+create -f vpc -o subformat=foo new 10M
+create -f vhdx -o subformat=foo new 10M
+create -f vpc new 3T
+create -f vpc -o size=1M new
+create -f vhdx new 10M && info new && check new
+create -f vhdx -o block_size=3M new 10M
+create -f vhdx -o subformat=fixed,log_size=2M new 10M && check new
+create -f vhdx new 65T
+create -f vhdx -o help
+create -f vpc -o help
+check disk.vpc
+check disk.vhdx
+resize disk.vpc 20M
+resize disk.vhdx 20M
+measure -O vpc disk.raw
+measure -O vhdx --size 1M
+convert -O vpc -o force_size=on disk.raw new && compare new disk.raw
+convert -O vhdx disk.raw new && compare new disk.raw && check new
+convert -c -O vpc disk.raw new
+convert -c -O vhdx disk.raw new
+map disk.vpc
+map disk.qed
+check -f qcow disk.qcow
+snapshot -l disk.vpc
+"""
+
 ALL = (
     STANDARD
     + INFO
@@ -887,4 +943,5 @@ ALL = (
     + BITMAP
     + AMEND
     + CHAINS
+    + FORMATS
 )

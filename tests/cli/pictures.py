@@ -17,6 +17,11 @@ qemu-img create -q -f vmdk disk.vmdk 1M
 qemu-img create -q -f qcow2 zeroed.qcow2 1M
 qemu-img create -q -f qcow2 -o preallocation=metadata reserved.qcow2 1M
 qemu-img create -q -f vmdk -o subformat=monolithicFlat flat.vmdk 1M
+qemu-img create -q -f vpc disk.vpc 1M
+qemu-img create -q -f vhdx -o block_size=1M disk.vhdx 1M
+qemu-img create -q -f qcow disk.qcow 1M
+qemu-img create -q -f qed disk.qed 1M
+qemu-img create -q -f parallels disk.parallels 1M
 qemu-img create -q -f raw odd.raw 10000
 qemu-img create -q -f raw empty.raw 0
 """
@@ -34,6 +39,8 @@ def make_pictures(directory: Path) -> None:
     for line in RECIPES.strip().splitlines():
         run(*line.split())
     for name in ("disk.raw", "base.qcow2", "larger.qcow2", "disk.vdi", "disk.vmdk"):
+        write(name, name.split(".")[1], *PATTERNS)
+    for name in ("disk.vpc", "disk.vhdx", "disk.qcow", "disk.qed", "disk.parallels"):
         write(name, name.split(".")[1], *PATTERNS)
     write("larger.qcow2", "qcow2", "write -z 1M 512k")
     write("zeroed.qcow2", "qcow2", "write 0 128k", "write -z 0 64k")

@@ -226,7 +226,7 @@ def test_completion_for_bash(programs: Path, tmp_path: Path) -> None:
     assert complete("imgtools", "con") == ["convert"]
     assert complete("imgtools", "info", "--back") == ["--backing-chain"]
     assert complete("imgtools", "info", "--output", "") == ["human", "json"]
-    assert complete("imgtools", "create", "-f", "q") == ["qcow2"]
+    assert complete("imgtools", "create", "-f", "vm") == ["vmdk"]
     assert complete("imgtools", "info", "di") == []
 
 

@@ -36,7 +36,6 @@ class Vhdx(Format):
             "subformat",
             "text",
             "VHDX format type, can be either 'dynamic' or 'fixed'. Default is 'dynamic'.",
-            choices=("dynamic", "fixed"),
         ),
         Option(
             "block_state_zero",

@@ -11,7 +11,7 @@ import sys
 from array import array
 
 from imgtools.align import is_power_of_two, round_up
-from imgtools.errors import BadOption, OutOfBounds
+from imgtools.errors import BadOption
 from imgtools.formats.vhdx import header as head
 from imgtools.formats.vhdx.checksum import sealed
 from imgtools.formats.vhdx.header import MIB
@@ -53,12 +53,15 @@ ITEM_FLAGS = {
 def create(path: str, size: int, options: dict[str, Any], context: Context) -> None:
     """Make an image of `size` bytes."""
     if size > head.MAX_SIZE:
-        raise OutOfBounds("Image size too large; max of 64TB", path=path)
+        raise BadOption("Image size too large; max of 64TB", path=path)
     block_size = _block_size(size, options.get("block_size") or 0)
     log_length = round_up(max(options.get("log_size") or 0, MIB), MIB)
     if log_length >= 1 << 32:
         raise BadOption("Log size must be smaller than 4 GB", path=path)
-    fixed, zero_state = options.get("subformat") == "fixed", options.get("block_state_zero") is not False
+    subformat, zero_state = options.get("subformat") or "dynamic", options.get("block_state_zero") is not False
+    if subformat not in ("dynamic", "fixed"):
+        raise BadOption(f"Parameter 'subformat' does not accept value '{subformat}'", path=path)
+    fixed = subformat == "fixed"
     blocks = -(-size // block_size)
     chunk_ratio = head.BITMAP_SECTORS * SECTOR // block_size
     entries = blocks + max(0, blocks - 1) // chunk_ratio

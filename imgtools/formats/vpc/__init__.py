@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imgtools.block.graph import Context
     from imgtools.block.node import Node, Storage
 
+SUBFORMATS = ("dynamic", "fixed")
 SIZE_FROM = ("current_size", "chs")
 
 
@@ -34,7 +35,6 @@ class Vpc(Format):
             "subformat",
             "text",
             "Type of virtual hard disk format. Supported formats are {dynamic (default) | fixed} ",
-            choices=("dynamic", "fixed"),
         ),
         Option(
             "force_size",
@@ -66,7 +66,10 @@ class Vpc(Format):
     def create(self, path: str, size: int, options: dict[str, Any], context: Context) -> None:
         from imgtools.formats.vpc import header as head
 
-        exact, fixed = bool(options.get("force_size")), options.get("subformat") == "fixed"
+        subformat = options.get("subformat") or "dynamic"
+        if subformat not in SUBFORMATS:
+            raise BadOption(f"Parameter 'subformat' does not accept value '{subformat}'", path=path)
+        exact, fixed = bool(options.get("force_size")), subformat == "fixed"
         sectors, geometry = head.choose_geometry(size, exact=exact)
         if sectors > head.MAX_SECTORS:
             raise OutOfBounds("The image size is too large for file format 'vpc'", path=path)
