@@ -34,6 +34,19 @@ class Measure:
         self.bitmaps = bitmaps
 
 
+FILE_OPTIONS = (
+    Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
+    Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
+    Option(
+        "preallocation",
+        "text",
+        "Preallocation mode (allowed values: off, falloc, full)",
+        choices=("off", "falloc", "full"),
+    ),
+)
+"""The create options that formats hand on to the file below them."""
+
+
 class Format(Driver):
     """A disk-image format. Subclasses fill in the card and the calls."""
 

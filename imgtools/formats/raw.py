@@ -7,7 +7,7 @@ bytes long is rounded up to a sector; what lies past its end reads as zeroes.
 from __future__ import annotations
 
 from imgtools.align import round_up
-from imgtools.block.format import Format, Measure, Option, Resizable
+from imgtools.block.format import FILE_OPTIONS, Format, Measure, Option, Resizable
 from imgtools.block.node import Filter, Node
 from imgtools.errors import AccessDenied, BadOption, OutOfBounds, UnsupportedFeature
 
@@ -154,14 +154,7 @@ class Raw(Format):
         Option("size", "size", "bytes of the disk", identity=True),
     )
     create_options = (
-        Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
-        Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
-        Option(
-            "preallocation",
-            "text",
-            "Preallocation mode (allowed values: off, falloc, full)",
-            choices=("off", "falloc", "full"),
-        ),
+        *FILE_OPTIONS,
         Option("size", "size", "Virtual disk size"),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 
 from imgtools.align import round_up
-from imgtools.block.format import Format, Measure, Option
+from imgtools.block.format import FILE_OPTIONS, Format, Measure, Option
 from imgtools.errors import OutOfBounds, UnsupportedFeature
 from imgtools.formats.vdi.blockmap import to_bytes
 from imgtools.formats.vdi.header import BLOCK_SIZE, MAX_DISK_SIZE, SECTOR, new_header
@@ -26,14 +26,7 @@ class Vdi(Format):
     name = "vdi"
     structures = "imgtools.formats.vdi.explain"
     create_options = (
-        Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
-        Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
-        Option(
-            "preallocation",
-            "text",
-            "Preallocation mode (allowed values: off, falloc, full)",
-            choices=("off", "falloc", "full"),
-        ),
+        *FILE_OPTIONS,
         Option("size", "size", "Virtual disk size"),
         Option("static", "bool", "VDI static (pre-allocated) image", default=False),
     )

@@ -8,7 +8,7 @@ Specification: Microsoft's [MS-VHDX]. Fixed and dynamic images are read and writ
 
 from __future__ import annotations
 
-from imgtools.block.format import Format, Option
+from imgtools.block.format import FILE_OPTIONS, Format, Option
 from imgtools.errors import UnsupportedFeature
 
 TYPE_CHECKING = False
@@ -43,14 +43,7 @@ class Vhdx(Format):
             "Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to 'off' when using "
             "'qemu-img convert' with subformat=dynamic.",
         ),
-        Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
-        Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
-        Option(
-            "preallocation",
-            "text",
-            "Preallocation mode (allowed values: off, falloc, full)",
-            choices=("off", "falloc", "full"),
-        ),
+        *FILE_OPTIONS,
     )
 
     def open(self, storage: Storage, context: Context) -> Node:

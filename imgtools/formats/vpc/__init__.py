@@ -8,7 +8,7 @@ written; differencing ones are refused by name.
 
 from __future__ import annotations
 
-from imgtools.block.format import Format, Option
+from imgtools.block.format import FILE_OPTIONS, Format, Option
 from imgtools.errors import BadOption, OutOfBounds, UnsupportedFeature
 
 TYPE_CHECKING = False
@@ -42,14 +42,7 @@ class Vpc(Format):
             "Force disk size calculation to use the actual size specified, rather than using the nearest "
             "CHS-based calculation",
         ),
-        Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
-        Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
-        Option(
-            "preallocation",
-            "text",
-            "Preallocation mode (allowed values: off, falloc, full)",
-            choices=("off", "falloc", "full"),
-        ),
+        *FILE_OPTIONS,
     )
 
     def open(self, storage: Storage, context: Context) -> Node:
