@@ -2,13 +2,20 @@
 
 A chip talks to the outside through what it is given when it is made: a line (a function of bool) to the interrupt
 controller, a function for its output. Times are nanoseconds of the machine's clock, and `next_event` says when a chip
-wants `run_events` to be called; it may have changed after any access to its ports.
+wants `run_events` to be called; the bus asks again after each write to the chip, and `Bus.update` is for all that
+changes it otherwise.
+
+Most chips are eight bits wide. A wider one overrides `read_wide` and `write_wide`; a chip in memory overrides
+`read_memory` and `write_memory`, and is put there by `Bus.place`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emulator.softmmu.space import AddressSpace, Region
 
 Line = Callable[[bool], None]
 Clock = Callable[[], int]
@@ -27,6 +34,22 @@ class Device:
 
     def write(self, port: int, value: int) -> None:
         """A byte."""
+
+    def read_wide(self, port: int, size: int) -> int:
+        """2 or 4 bytes, all from ports of this chip."""
+        return sum((self.read(port + number) & 0xFF) << 8 * number for number in range(size))
+
+    def write_wide(self, port: int, size: int, value: int) -> None:
+        """The same to write."""
+        for number in range(size):
+            self.write(port + number, value >> 8 * number & 0xFF)
+
+    def read_memory(self, offset: int, size: int) -> int:
+        """1, 2, 4 or 8 bytes of the chip's registers in memory."""
+        return NOBODY
+
+    def write_memory(self, offset: int, size: int, value: int) -> None:
+        """The same to write."""
 
     def reset(self) -> None:
         """The state after power-on."""
@@ -47,11 +70,12 @@ class Device:
 
 
 class Bus:
-    """The I/O ports of a machine."""
+    """The I/O ports of a machine, and when its chips have something to do."""
 
     def __init__(self) -> None:
         self.devices: list[Device] = []
         self._by_port: dict[int, Device] = {}
+        self._due: dict[Device, int] = {}
 
     def add(self, device: Device) -> None:
         self.devices.append(device)
@@ -59,29 +83,68 @@ class Bus:
             assert port not in self._by_port, f"two chips at port {port:#x}"
             self._by_port[port] = device
 
+    def remove(self, device: Device) -> None:
+        """Its ports are nobody's again."""
+        self.devices.remove(device)
+        self._due.pop(device, None)
+        self._by_port = {port: other for port, other in self._by_port.items() if other is not device}
+
+    def has(self, port: int) -> bool:
+        """Whether a port is somebody's."""
+        return port in self._by_port
+
+    def place(self, device: Device, space: AddressSpace, first: int, size: int, **options: Any) -> Region:
+        """Put a chip's registers into memory."""
+
+        def write(offset: int, width: int, value: int) -> None:
+            device.write_memory(offset, width, value)
+            self.update(device)
+
+        if device not in self.devices:
+            self.devices.append(device)
+        return space.add_mmio(first, size, device.read_memory, write, **options)
+
     def read(self, port: int, size: int) -> int:
-        """1, 2 or 4 bytes, each from its own port."""
-        value = 0
-        for number in range(size):
-            device = self._by_port.get(port + number & 0xFFFF)
-            byte = NOBODY if device is None else device.read(port + number)
-            value |= (byte & 0xFF) << 8 * number
-        return value
+        """1, 2 or 4 bytes, from one chip or each from its own port."""
+        device = self._by_port.get(port)
+        if size == 1:
+            return NOBODY & 0xFF if device is None else device.read(port) & 0xFF
+        if device is not None and self._by_port.get(port + size - 1) is device:
+            return device.read_wide(port, size)
+        return sum(self.read(port + number & 0xFFFF, 1) << 8 * number for number in range(size))
 
     def write(self, port: int, size: int, value: int) -> None:
-        for number in range(size):
-            device = self._by_port.get(port + number & 0xFFFF)
-            if device is not None:
-                device.write(port + number, value >> 8 * number & 0xFF)
+        device = self._by_port.get(port)
+        if size == 1:
+            if device is None:
+                return
+            device.write(port, value & 0xFF)
+        elif device is not None and self._by_port.get(port + size - 1) is device:
+            device.write_wide(port, size, value)
+        else:
+            for number in range(size):
+                self.write(port + number & 0xFFFF, 1, value >> 8 * number & 0xFF)
+            return
+        self.update(device)
+
+    def update(self, device: Device) -> None:
+        """Ask a chip when its next event is."""
+        due = device.next_event()
+        if due is not None:
+            self._due[device] = due
+        elif device in self._due:
+            del self._due[device]
 
     def next_event(self) -> int | None:
         """When the first of the chips has something to do."""
-        return min((time for device in self.devices if (time := device.next_event()) is not None), default=None)
+        return min(self._due.values(), default=None)
 
     def run_events(self, now: int) -> None:
         for device in self.devices:
             device.run_events(now)
+            self.update(device)
 
     def reset(self) -> None:
         for device in self.devices:
             device.reset()
+            self.update(device)

@@ -45,6 +45,7 @@ class Region:
     def __post_init__(self) -> None:
         # While this exists, the memory cannot be closed or moved under the TLBs that point into it.
         self._anchor = None if self.memory is None else ctypes.c_char.from_buffer(self.memory)
+        self.view = None if self.memory is None else memoryview(self.memory)
 
     @property
     def last(self) -> int:
@@ -66,6 +67,7 @@ class AddressSpace:
         self.failure: BaseException | None = None  # raised by a device's function; see `check`
         self.ranges: Any = (Range.ctype * 1)()
         self.count = 0
+        self._pieces: list[tuple[int, int, Region]] = []  # `flatten` as of the last change
         # A device may remove itself while its function runs, called from compiled code that looked in the old view.
         self._retired: deque[Any] = deque(maxlen=RETIRED)
 
@@ -117,6 +119,13 @@ class AddressSpace:
         self._retired.append(region)
         self._changed()
 
+    def move(self, region: Region, first: int) -> Region:
+        """Show a region at another place; one that was removed is shown again."""
+        if region in self.regions:
+            self.regions.remove(region)
+        region.first = first
+        return self._add(region)
+
     def check(self) -> None:
         """Raise what a device's function raised; compiled code cannot pass exceptions on."""
         failure, self.failure = self.failure, None
@@ -148,7 +157,7 @@ class AddressSpace:
         yield from pieces
 
     def _changed(self) -> None:
-        pieces = list(self.flatten())
+        pieces = self._pieces = list(self.flatten())
         self._retired.append(self.ranges)
         self.ranges = (Range.ctype * max(1, len(pieces)))(*(_range(*piece) for piece in pieces))
         self.count = len(pieces)
@@ -159,28 +168,52 @@ class AddressSpace:
 
     def read(self, address: int, size: int) -> bytes:
         """Bytes of RAM and ROM, as a device reads them; anything else is ones."""
+        window = self.window(address, size)
+        if window is not None:
+            return bytes(window)
         data = bytearray(b"\xff" * size)
-        for first, last, region in self.flatten():
-            low, high = max(first, address), min(last + 1, address + size)
-            if low < high and region.memory is not None:
-                data[low - address : high - address] = region.memory[low - region.first : high - region.first]
+        for low, high, region in self._touched(address, size):
+            if region.view is not None:
+                data[low - address : high - address] = region.view[low - region.first : high - region.first]
         return bytes(data)
 
-    def write(self, address: int, data: bytes) -> None:
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Write to RAM as a device does: the pages become dirty, and who translated code in them is told."""
-        for first, last, region in self.flatten():
-            low, high = max(first, address), min(last + 1, address + len(data))
-            if low >= high or region.kind != RAM or region.memory is None:
+        for low, high, region in self._touched(address, len(data)):
+            if region.kind == RAM and region.view is not None:
+                region.view[low - region.first : high - region.first] = data[low - address : high - address]
+        self.written(address, len(data))
+
+    def window(self, address: int, size: int, *, writable: bool = False) -> memoryview | None:
+        """Guest memory itself, for devices that transfer much; None if it is not all in one piece of RAM (or ROM).
+
+        Whoever writes to it calls `written` afterwards.
+        """
+        for first, last, region in self._pieces:
+            if first <= address <= last:
+                if address + size - 1 > last or region.view is None or (writable and region.kind != RAM):
+                    return None
+                return region.view[address - region.first : address - region.first + size]
+        return None
+
+    def written(self, address: int, size: int) -> None:
+        """RAM has been changed through `window`."""
+        for low, high, region in self._touched(address, size):
+            if region.kind != RAM:
                 continue
-            region.memory[low - region.first : high - region.first] = data[low - address : high - address]
-            pages = range((low - region.first) // PAGE_SIZE, (high - 1 - region.first) // PAGE_SIZE + 1)
-            holds_code = False
-            for page in pages:
-                holds_code |= bool(region.flags[page] & CODE)
-                region.flags[page] |= DIRTY
-            if holds_code:
+            first, after = (low - region.first) // PAGE_SIZE, (high - 1 - region.first) // PAGE_SIZE + 1
+            flags = region.flags[first:after]
+            region.flags[first:after] = bytes(flag | DIRTY for flag in flags)
+            if any(flag & CODE for flag in flags):
                 for listener in self.code_listeners:
                     listener(low, high - low)
+
+    def _touched(self, address: int, size: int) -> Iterator[tuple[int, int, Region]]:
+        """The pieces of a range, as (first, behind the last, region)."""
+        for first, last, region in self._pieces:
+            low, high = max(first, address), min(last + 1, address + size)
+            if low < high:
+                yield low, high, region
 
 
 def _check_pages(first: int, size: int) -> None:

@@ -1,0 +1,57 @@
+"""What a PC is made of: the choices that a person has, and their defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imgtools import Node
+
+IDE, VIRTIO, FLOPPY = "ide", "virtio", "floppy"
+DISK, CDROM = "disk", "cdrom"
+MEMORY = 512 << 20
+
+
+def nothing(_: bytes) -> None:
+    """An output that nobody reads."""
+
+
+@dataclass
+class Drive:
+    """A disk image in the machine. The node belongs to whoever opened it."""
+
+    node: Node
+    interface: str = IDE  # IDE, VIRTIO or FLOPPY
+    media: str = DISK  # DISK or CDROM
+    serial: str = ""
+
+    @property
+    def read_only(self) -> bool:
+        return self.media == CDROM or self.node.read_only
+
+
+@dataclass
+class LinuxBoot:
+    """A kernel that is started without a boot loader: bzImage, multiboot 1 or PVH ELF."""
+
+    kernel: bytes
+    initrd: bytes = b""
+    command_line: str = ""
+
+
+@dataclass
+class PcConfig:
+    memory: int = MEMORY  # bytes
+    drives: Sequence[Drive] = ()
+    boot_order: str = "cda"  # letters as in QEMU's -boot: a floppy, c disk, d CD-ROM, n network
+    bios: bytes | None = None  # another firmware than the built-in one
+    linux: LinuxBoot | None = None
+    serial: Callable[[bytes], None] = nothing  # what the first serial port sends
+    console: Callable[[bytes], None] = nothing  # what the debug console gets
+    network: str | None = None  # None, "virtio" or "e1000"
+    forwards: Sequence[tuple[str, str, int, int]] = ()  # protocol, host address, host port, guest port
+    devices: Sequence[str] = field(default_factory=tuple)  # optional ones, by name
+    icount: bool = False  # time goes by with instructions instead of the host's clock
+    reboot: bool = True  # a reset starts anew; without it the machine ends

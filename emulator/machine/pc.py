@@ -1,0 +1,71 @@
+"""The PC: an i440FX with a PIIX3, as QEMU's `pc` machine has it, so that systems find what they know.
+
+Memory: RAM from 0 to at most 3 GiB, the rest of it from 4 GiB on; A0000h to FFFFFh is the display's and the firmware's;
+from 3 GiB to 4 GiB are devices. Interrupts: `irq(n)` is line n of the ISA bus, and pin n of the I/O APIC.
+"""
+
+from __future__ import annotations
+
+from emulator.hw.debug_console import DebugConsole
+from emulator.hw.debug_exit import DebugExit
+from emulator.hw.device import Line
+from emulator.hw.pci import PciBus
+from emulator.hw.pic import InterruptControllers
+from emulator.hw.pit import IntervalTimer
+from emulator.hw.uart import SerialPort
+
+from .config import PcConfig
+from .machine import Machine
+
+LOW_LIMIT = 3 << 30  # RAM below 4 GiB ends here at the latest
+HIGH_START = 4 << 30
+SERIAL_IRQ = 4
+
+
+class Pc(Machine):
+    """A PC with what `config` says. The disks' nodes stay whoever's they are."""
+
+    def __init__(self, config: PcConfig, *, native: bool = True) -> None:
+        super().__init__(native=native)
+        self.config = config
+        self.low_memory = min(config.memory, LOW_LIMIT)
+        self.ram = self.space.add_ram(0, self.low_memory)
+        self.high_ram = None
+        if config.memory > LOW_LIMIT:
+            self.high_ram = self.space.add_ram(HIGH_START, config.memory - LOW_LIMIT, name="ram above 4 GiB")
+        self._add_board()
+        self._add_cards()
+
+    # -- what is on the board -------------------------------------------------------------------------------
+
+    def _add_board(self) -> None:
+        self.pic = InterruptControllers(self.processor.set_interrupt)
+        self.bus.add(self.pic)
+        self.pci = PciBus(self.bus, self.space, self.pci_interrupt)
+        self.timer = IntervalTimer(self.irq(0), self.now)
+        self.serial = SerialPort(self.config.serial, self.irq(SERIAL_IRQ))
+        for device in (self.timer, self.serial, DebugConsole(self.config.console), DebugExit(self.end)):
+            self.bus.add(device)
+
+    def _add_cards(self) -> None:
+        """Disks, network and what else is in a slot."""
+
+    # -- interrupts -----------------------------------------------------------------------------------------
+
+    def irq(self, number: int) -> Line:
+        """A line of the ISA bus, for a chip."""
+        return lambda high: self.set_irq(number, high)
+
+    def set_irq(self, number: int, high: bool) -> None:
+        if number < 16:
+            self.pic.set_line(number, high)
+
+    def pci_interrupt(self, slot: int, pin: int, asserted: bool) -> None:
+        """A card's pin: the board's wiring leads it to one of four lines of the south bridge."""
+
+    def acknowledge(self) -> int:
+        return self.pic.acknowledge()
+
+    def type(self, data: bytes) -> None:
+        """Bytes for the first serial port, from any thread."""
+        self.post(lambda: self.serial.receive(data))
