@@ -1,8 +1,8 @@
-"""PCI: configuration space, base addresses and interrupt pins (PCI Local Bus Specification 3.0, chapter 6; section 3.2.2.3.2
-for the ports of configuration mechanism #1).
+"""PCI: configuration space, base addresses and interrupt pins (PCI Local Bus Specification 3.0, chapter 6; section
+3.2.2.3.2 for the ports of configuration mechanism #1).
 
-A card derives from `PciFunction`: its identity is declared in the class, its windows are `Bar`s, whose functions see offsets.
-The bus maps a window where the guest puts it, while the command register says so.
+A card derives from `PciFunction`: its identity is declared in the class, its windows are `Bar`s, whose functions see
+offsets. The bus maps a window where the guest puts it, while the command register says so.
 
     class Card(PciFunction):
         vendor_id, device_id, class_code = 0x1AF4, 0x1001, 0x010000

@@ -1,7 +1,7 @@
 """What every machine is: memory, a processor, a bus of chips, a clock, and `run`.
 
-While the processor runs, a thread waits for the chips' next event and makes the interpreter leave when it comes. All chips
-live in the thread that calls `run`; other threads hand over what they have for them by `post`.
+While the processor runs, a thread waits for the chips' next event and makes the interpreter leave when it comes. All
+chips live in the thread that calls `run`; other threads hand over what they have for them by `post`.
 """
 
 from __future__ import annotations
