@@ -19,6 +19,9 @@ from .machine import Machine
 
 LOW_LIMIT = 3 << 30  # RAM below 4 GiB ends here at the latest
 HIGH_START = 4 << 30
+LOW_MEMORY, VIDEO, BIOS_ROM, HIGH_MEMORY = 0x9FC00, 0xA0000, 0xE0000, 1 << 20
+TABLES = 1 << 16  # at the end of low RAM, for ACPI
+USABLE, RESERVED = 1, 2
 SERIAL_IRQ = 4
 
 
@@ -62,6 +65,29 @@ class Pc(Machine):
 
     def pci_interrupt(self, slot: int, pin: int, asserted: bool) -> None:
         """A card's pin: the board's wiring leads it to one of four lines of the south bridge."""
+
+    # -- memory ---------------------------------------------------------------------------------------------
+
+    def memory_map(self) -> list[tuple[int, int, int]]:
+        """What the firmware tells of memory (ACPI 6.4, section 15): first byte, size, 1 for RAM and 2 for reserved."""
+        entries = [
+            (0, LOW_MEMORY, USABLE),
+            (LOW_MEMORY, VIDEO - LOW_MEMORY, RESERVED),
+            (BIOS_ROM, HIGH_MEMORY - BIOS_ROM, RESERVED),
+            (HIGH_MEMORY, self.usable_low_memory() - HIGH_MEMORY, USABLE),
+            (self.usable_low_memory(), TABLES, RESERVED),
+        ]
+        if self.high_ram is not None:
+            entries.append((HIGH_START, self.high_ram.size, USABLE))
+        return entries
+
+    def usable_low_memory(self) -> int:
+        """Where the RAM below 4 GiB that is the guest's own ends; behind it are the firmware's tables."""
+        return self.low_memory - TABLES
+
+    def acpi_root(self) -> int:
+        """The address of the ACPI root pointer, 0 without one."""
+        return 0
 
     def acknowledge(self) -> int:
         return self.pic.acknowledge()

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from struct import pack, unpack_from
+from typing import TYPE_CHECKING
 
 import imgtools
 from emulator.x86.instruction import CS
 from emulator.x86.state import reset
 
-from .bare import BareMachine
 from .elf import MAGIC as ELF_MAGIC
 from .elf import Executable, Segment, parse
 from .errors import ProgramError
 from .firmware import Firmware
+
+if TYPE_CHECKING:
+    from .bare import BareMachine
+    from .machine import Machine
 
 SECTOR = 512
 SIGNATURE = b"\x55\xaa"
@@ -70,7 +74,7 @@ def load_elf(machine: BareMachine, data: bytes, command_line: str) -> None:
     if flags is None and program.bits == 64:
         _enter_long_mode(machine)
     else:
-        _enter_protected_mode(machine)
+        enter_protected_mode(machine)
         cpu.registers[0] = MULTIBOOT_MAGIC
         cpu.registers[3] = _write_information(machine, command_line)
     machine.processor.state_changed()
@@ -114,19 +118,19 @@ def _place(machine: BareMachine, program: Executable) -> None:
         machine.space.write(segment.address, segment.data)
 
 
-def _enter_protected_mode(machine: BareMachine) -> None:
+def enter_protected_mode(machine: Machine, code_selector: int = 8, data_selector: int = 16) -> None:
     """Flat segments, no paging, interrupts masked (section 3.2)."""
     cpu = machine.processor.core.cpu
     cpu.cr0 = cpu.cr0 & ~0x60000000 | PE
     for number, segment in enumerate(cpu.segments):
         segment.base, segment.limit = 0, 0xFFFFFFFF
-        segment.selector = 8 if number == CS else 16
+        segment.selector = code_selector if number == CS else data_selector
         segment.attributes = CODE_32 if number == CS else DATA
 
 
 def _enter_long_mode(machine: BareMachine) -> None:
     """The same, with the first 4 GiB mapped by pages of 2 MiB."""
-    _enter_protected_mode(machine)
+    enter_protected_mode(machine)
     cpu = machine.processor.core.cpu
     tables = [PAGE_TABLES + 4096 * number for number in range(6)]
     machine.space.write(tables[0], pack("<Q", tables[1] | 3))

@@ -53,6 +53,7 @@ MACHINE_FEATURES: dict[str, FeatureBit] = {
 OSXSAVE = 1 << 27
 
 INSTRUCTION_FEATURES = frozenset(form.feature for form in FORMS) - {BASE}
+LEAVES_WITH_SUBLEAVES = {4, 7, 0xB, 0xD}  # all others ignore ECX
 MAX_BASIC, MAX_EXTENDED = 0xD, 0x80000008
 
 
@@ -70,6 +71,8 @@ def cpuid(leaf: int, subleaf: int, features: Collection[str], *, osxsave: bool =
     """
     if not (leaf <= MAX_BASIC or 0x80000000 <= leaf <= MAX_EXTENDED):
         leaf = MAX_BASIC  # beyond the last leaf the processor answers as for the last basic one
+    if leaf not in LEAVES_WITH_SUBLEAVES:
+        subleaf = 0
     bits = _feature_bits(leaf, subleaf, features)
     fixed = _fixed(leaf, subleaf, apic_id)
     answer = Leaf(*(one | other for one, other in zip(bits, fixed, strict=True)))

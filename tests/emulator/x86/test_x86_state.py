@@ -72,6 +72,12 @@ def test_cpuid_announces_the_table_and_what_the_machine_adds() -> None:
     assert announced({"APIC", "NX"}) == instructions | {"APIC", "NX"}
 
 
+def test_cpuid_has_subleaves_in_few_leaves() -> None:
+    """ECX holds anything when a program asks for the others."""
+    assert cpuid.cpuid(1, 0x1A0, []) == cpuid.cpuid(1, 0, [])
+    assert cpuid.cpuid(7, 1, []) != cpuid.cpuid(7, 0, [])
+
+
 def test_cpuid_announces_nothing_else() -> None:
     """AVX, FMA, F16C, AVX2, TSX, SHA, MPX and the rest stay 0."""
     every = {*FEATURES, *cpuid.SYSTEM_FEATURES, *cpuid.MACHINE_FEATURES}
