@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Buffer = bytes | bytearray | memoryview
 
 ZEROES = bytes(1 << 16)
+LIMITS = {"request-alignment": 1, "max-iov": 1024, "min-mem-alignment": 1, "opt-mem-alignment": 4096}
+"""What bounds a request where no node says more: nothing, but buffers on page boundaries are read into faster."""
 
 
 def fill_zero(buffer: memoryview) -> None:
@@ -156,6 +158,11 @@ class Node:
         """The format's own facts, as the `data` of `info`'s "format-specific"; empty where there are none."""
         return {}
 
+    def limits(self) -> dict[str, int]:
+        """What requests had better keep to, in bytes, under the names of QEMU's BlockLimitsInfo. Others work, too: they
+        are split, or widened to what is around them."""
+        return dict(LIMITS)
+
     def __enter__(self) -> Self:
         return self
 
@@ -216,6 +223,9 @@ class Filter(Storage):
     @property
     def unfiltered(self) -> Node:
         return self.child.unfiltered
+
+    def limits(self) -> dict[str, int]:
+        return self.child.limits()
 
     @property
     def cluster_size(self) -> int | None:

@@ -26,6 +26,7 @@ COMMAND = Command(
         FORMAT,
         OUTPUT,
         Option("backing_chain", "", "backing-chain", "", "go on with the backing file, and so to the end of the chain"),
+        Option("limits", "", "limits", "", "tell, too, what requests had better keep to: their alignment and size"),
         FORCE_SHARE,
         *OPENING,
     ),
@@ -53,14 +54,14 @@ def run(arguments: Any) -> int:
     except ImageError as error:
         raise could_not_open((images and error.path) or target.shown, error) from error
     if style == "json":
-        found = [image.as_dict() for image in images]
+        found = [image.as_dict() | ({"limits": image.limits} if arguments.limits else {}) for image in images]
         console.say(to_json(found if arguments.backing_chain else found[0]))
     else:
-        console.say("\n\n".join("\n".join(human(image)) for image in images))
+        console.say("\n\n".join("\n".join(human(image, limits=arguments.limits)) for image in images))
     return 0
 
 
-def human(image: ImageInfo) -> list[str]:
+def human(image: ImageInfo, *, limits: bool = False) -> list[str]:
     """The lines that describe an image to people."""
     actual = "unavailable" if image.actual_size is None else format_size(image.actual_size)
     lines = [
@@ -83,6 +84,8 @@ def human(image: ImageInfo) -> list[str]:
         )
         if image.backing_format:
             lines.append(f"backing file format: {image.backing_format}")
+    if limits:
+        lines += ["Block limits:", *describe(image.limits, 1)]
     if image.snapshots:
         lines += snapshot_table(image.snapshots)
     if image.format_specific:

@@ -72,6 +72,9 @@ class RawNode(Node, Resizable):
     def prefetch(self, offset: int, length: int) -> None:
         self.storage.prefetch(self.window_start + offset, length)
 
+    def limits(self) -> dict[str, int]:
+        return self.storage.limits()
+
     def resize(self, size: int, preallocation: str = "off") -> None:
         if self.is_window:
             raise BadOption("Cannot resize fixed-size raw disks", path=self.filename)

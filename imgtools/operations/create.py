@@ -173,8 +173,14 @@ def create_image(
     backing_format: str | None = None,
     open_backing: bool = True,
     gate: Gate = SAME_DIRECTORY,
+    objects: dict[str, Any] | None = None,
 ) -> None:
-    """Make a new image; see `plan_image` for the arguments."""
+    """Make a new image; see `plan_image` for the arguments.
+
+    `objects` are what options refer to by id, secrets as bytes:
+
+        create_image("safe.luks", 1 << 30, format="luks", options={"key-secret": "pw"}, objects={"pw": b"swordfish"})
+    """
     plan_image(
         filename,
         size,
@@ -184,7 +190,7 @@ def create_image(
         backing_format=backing_format,
         open_backing=open_backing,
         gate=gate,
-    ).create(Context(writable=True, gate=gate))
+    ).create(Context(writable=True, gate=gate, objects=objects))
 
 
 def _check_backing(new: NewImage, open_backing: bool, gate: Gate) -> None:

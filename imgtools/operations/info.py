@@ -72,6 +72,8 @@ class ImageInfo:
         self.backing_format: str | None = getattr(node, "backing_format", None)
         self.snapshots = [SnapshotInfo(record) for record in getattr(node, "snapshots", ())]
         self.format_specific = node.details()
+        self.limits = node.limits()
+        """What requests had better keep to, in bytes (see `Node.limits`)."""
 
     @property
     def full_backing_filename(self) -> str | None:

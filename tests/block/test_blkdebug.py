@@ -179,7 +179,9 @@ def test_large_requests_are_cut() -> None:
             super().write(offset, data)
 
     below = Counting()
-    BlkDebug(below, [], {"max-transfer": 1000}).write(0, b"x" * 2500)
+    debug = BlkDebug(below, [], {"max-transfer": 1000, "align": 4096})
+    assert debug.limits()["max-transfer"] == 1000 and debug.limits()["request-alignment"] == 4096
+    debug.write(0, b"x" * 2500)
     assert below.lengths == [1000, 1000, 500] and below.content == b"x" * 2500
 
 

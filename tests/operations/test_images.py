@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import imgtools
-from imgtools.errors import AccessDenied, BadOption, CorruptImage, ImageError, UnsupportedFeature
+from imgtools.errors import AccessDenied, BadOption, CorruptImage, ImageError, NotFound, UnsupportedFeature
 from imgtools.operations.check import NotCheckable
 from imgtools.operations.create import NewImage, plan_image
 from imgtools.operations.resize import ShrinkRefused
@@ -35,6 +35,36 @@ def test_create_and_look(format: str) -> None:
     assert (facts.filename, facts.format, facts.virtual_size) == ("disk", format, MIB)
     assert facts.backing_filename is None
     assert facts.as_dict()["virtual-size"] == MIB
+
+
+def test_secrets_are_given_by_name() -> None:
+    given = {"key-secret": "pw", "iter-time": "1"}
+    imgtools.create_image("safe", MIB, format="luks", options=given, objects={"pw": b"swordfish"})
+    opened = imgtools.open("safe", format="luks", options={"key-secret": "pw"}, objects={"pw": b"swordfish"})
+    with opened as disk:
+        assert disk.size == MIB
+    with pytest.raises(NotFound, match="No secret with id 'pw'"):
+        imgtools.create_image("other", MIB, format="luks", options=given)
+
+
+@pytest.mark.parametrize(
+    ("format", "options", "own"),
+    [
+        ("raw", {}, {}),
+        ("vdi", {}, {}),
+        ("vmdk", {}, {"write-zeroes-alignment": 65536}),
+        ("qcow2", {"cluster_size": "4k"}, {"write-zeroes-alignment": 4096, "discard-alignment": 4096}),
+        (
+            "qcow2",
+            {"cluster_size": "64k", "extended_l2": "on"},
+            {"write-zeroes-alignment": 2048, "discard-alignment": 65536},
+        ),
+    ],
+)
+def test_limits(format: str, options: dict[str, str], own: dict[str, int]) -> None:
+    imgtools.create_image("disk", MIB, format=format, options=options)
+    common = {"request-alignment": 1, "max-iov": 1024, "min-mem-alignment": 1, "opt-mem-alignment": 4096}
+    assert imgtools.info("disk", format=format).limits == common | own
 
 
 def test_planning_makes_nothing() -> None:

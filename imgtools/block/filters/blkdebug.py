@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from imgtools.block.graph import Context
     from imgtools.block.node import Buffer, Node
 
-LIMITS = ("max-transfer", "max-write-zero", "max-discard")
+CUTS = ("max-transfer", "max-write-zero", "max-discard")
+"""Options by which requests are cut."""
+LIMITS = {
+    "align": "request-alignment",
+    "max-transfer": "max-transfer",
+    "max-write-zero": "max-write-zeroes",
+    "opt-write-zero": "write-zeroes-alignment",
+    "max-discard": "max-discard",
+    "opt-discard": "discard-alignment",
+}
+"""Options that say what the disk shall pretend to need, and its names among `Node.limits`."""
 
 
 class Suspended:
@@ -40,14 +50,14 @@ class Suspended:
 
 
 class BlkDebug(Filter):
-    """`child`, with the faults that `rules` describe. `limits` cut requests: bytes by option name, 0 for none."""
+    """`child`, with the faults that `rules` describe. `limits` are bytes by option name, 0 for none."""
 
     driver = "blkdebug"
 
     def __init__(self, child: Node, rules: list[Rule], limits: dict[str, int] | None = None) -> None:
         super().__init__(child)
         self.listens = True
-        self.limits = {name: (limits or {}).get(name, 0) for name in LIMITS}
+        self.pretended = {name: (limits or {}).get(name, 0) for name in LIMITS}
         self.report: Callable[[str], None] = lambda message: None
         """Told when a request is suspended and when it goes on."""
         self._machine = Machine(rules)
@@ -144,8 +154,11 @@ class BlkDebug(Filter):
         self._check("block-status", offset, length)
         return self.child.extents(offset, length)
 
+    def limits(self) -> dict[str, int]:
+        return super().limits() | {LIMITS[name]: size for name, size in self.pretended.items() if size}
+
     def _pieces(self, offset: int, length: int, limit: str) -> Iterator[tuple[int, int]]:
-        size = self.limits[limit] or max(1, length)
+        size = self.pretended[limit] or max(1, length)
         for start in range(offset, offset + length, size):
             yield start, min(size, offset + length - start)
 
@@ -173,8 +186,11 @@ class BlkDebugDriver(Driver):
     open_options = (
         Option("config", "text", "a file with rules", identity=True),
         Option("align", "size", "the alignment that requests are said to need: a power of two", identity=True),
-        *(Option(name, "size", "cut requests into pieces of so many bytes", identity=True) for name in LIMITS),
-        *(Option(name, "size", "accepted", identity=True) for name in ("opt-write-zero", "opt-discard")),
+        *(Option(name, "size", "cut requests into pieces of so many bytes", identity=True) for name in CUTS),
+        *(
+            Option(name, "size", "what `info --limits` tells", identity=True)
+            for name in ("opt-write-zero", "opt-discard")
+        ),
         *(
             Option(f"{section}.*.{option.name}", option.kind, option.help, choices=option.choices, identity=True)
             for section, options in RULE_OPTIONS.items()

@@ -126,6 +126,10 @@ class NbdNode(Storage):
             if position <= first:
                 raise InputOutput(f"NBD server at '{self.filename}' gives no block status", path=self.filename)
 
+    def limits(self) -> dict[str, int]:
+        own = {"request-alignment": self.block, "max-transfer": self.export.maximum_payload}
+        return {**super().limits(), **own, "opt-transfer": self.export.preferred_block}
+
     def truncate(self, size: int) -> None:
         if size != self.size:
             raise InputOutput("an NBD server's disk cannot be resized", path=self.filename, errno=errno.ENOTSUP)

@@ -75,6 +75,9 @@ class LuksNode(Node, Resizable, Amendable):
     def details(self) -> dict[str, Any]:
         return self.volume.header.details()
 
+    def limits(self) -> dict[str, int]:
+        return {**super().limits(), "request-alignment": SECTOR}
+
     def resize(self, size: int, preallocation: str = "off") -> None:
         """As `Resizable`, but that new bytes read as anything."""
         if self.read_only:

@@ -1,4 +1,4 @@
-"""Parallels' expanding disk images. They are read; the dirty bitmaps in a format extension are passed over.
+"""Parallels' expanding disk images. They are read and checked; the dirty bitmaps in a format extension are passed over.
 
 Specification: QEMU's docs/interop/parallels. Behind the header lies a table with one entry for each block of the disk:
 where it lies in the file, in sectors, or in blocks where the magic is the newer one. 0 is a block that is not there.
@@ -6,7 +6,8 @@ where it lies in the file, in sectors, or in blocks where the magic is the newer
 
 from __future__ import annotations
 
-from imgtools.block.format import Format
+from imgtools.align import round_up
+from imgtools.block.format import Checkable, Format
 from imgtools.errors import CorruptImage, InvalidFormat, OutOfBounds, UnsupportedFeature
 from imgtools.formats.blocks import NOWHERE, BlockNode
 from imgtools.formats.parallels.records import HEADER
@@ -14,8 +15,10 @@ from imgtools.formats.tables import read_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
+    from imgtools.block.format import CheckResult, Finding
     from imgtools.block.graph import Context
     from imgtools.block.node import Storage
 
@@ -44,7 +47,7 @@ def parse_header(storage: Storage) -> Any:
     return header
 
 
-class ParallelsNode(BlockNode):
+class ParallelsNode(BlockNode, Checkable):
     """The disk in `storage`."""
 
     driver = "parallels"
@@ -56,17 +59,45 @@ class ParallelsNode(BlockNode):
         count = min(header.bat_entries, -(-header.sectors // header.tracks))
         self.table = read_table(storage, HEADER.size, count, code="I", big=False, name="block table")
 
+    @property
+    def data_start(self) -> int:
+        """Where the blocks begin: where the header says, but not in the table."""
+        end_of_table = HEADER.size + 4 * self.header.bat_entries
+        return int(max(self.header.data_offset * SECTOR, round_up(end_of_table, SECTOR)))
+
+    def position_of(self, entry: int) -> int:
+        """Where a block lies in the file whose entry of the table that is."""
+        return int(entry * self.header.multiplier * SECTOR)
+
     def locate(self, block: int) -> int:
-        entry = self.table[block] if block < len(self.table) else 0
-        position = entry * self.header.multiplier * SECTOR
-        if entry and position < HEADER.size + 4 * len(self.table):
+        position = self.position_of(self.table[block]) if block < len(self.table) else 0
+        if position and position < HEADER.size + 4 * len(self.table):
             raise CorruptImage(
                 f"block {block} of the disk lies over the block table",
                 path=self.filename,
                 offset=HEADER.size + 4 * block,
                 structure="block table",
             )
-        return position if entry else NOWHERE
+        return position or NOWHERE
+
+    def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
+        from imgtools.formats.parallels.check import Check
+
+        with self.lock:
+            return Check(self, report, repair).run()
+
+    def forget(self, block: int) -> None:
+        """Take a block out of the table, so that it reads as zeroes."""
+        if block < len(self.table):
+            self.table[block] = 0
+        self.storage.write(HEADER.size + 4 * block, bytes(4))
+
+    def mark_closed(self) -> None:
+        """Take the mark of an image that is in use away, once all else is on disk."""
+        self.storage.flush()
+        self.storage.write(HEADER.offset_of("in_use"), bytes(4))
+        self.storage.flush()
+        self.dirty = False
 
 
 class Parallels(Format):
@@ -74,7 +105,7 @@ class Parallels(Format):
     structures = "imgtools.formats.parallels.explain"
 
     def open(self, storage: Storage, context: Context) -> ParallelsNode:
-        if context.writable:
+        if context.writable and not context.checking:
             raise UnsupportedFeature("No write support for parallels images available", path=storage.filename)
         return ParallelsNode(storage)
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from imgtools.formats.qcow2.node import Qcow2Node
 
 IN_USE, AUTO = 1, 2
+SUBCLUSTERS = 32
+"""Of a cluster with an extended L2 entry."""
+SECTOR = 512
+"""What is encrypted at once."""
 
 
 def details(node: Qcow2Node) -> dict[str, Any]:
@@ -39,6 +43,14 @@ def details(node: Qcow2Node) -> dict[str, Any]:
     if header.version >= 3:
         facts["extended-l2"] = bool(header.incompatible & head.EXTENDED_L2)
     return facts
+
+
+def limits(node: Qcow2Node) -> dict[str, int]:
+    """What requests had better keep to: the clusters, which are given back and made zero as a whole."""
+    cluster = node.header.cluster_size
+    unit = cluster // SUBCLUSTERS if node.header.incompatible & head.EXTENDED_L2 else cluster
+    sector = {"request-alignment": SECTOR} if node.encrypted else {}
+    return {"discard-alignment": cluster, "write-zeroes-alignment": unit, **sector}
 
 
 def _bitmaps(node: Qcow2Node) -> list[dict[str, Any]]:

@@ -137,6 +137,11 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
 
         return details(self)
 
+    def limits(self) -> dict[str, int]:
+        from imgtools.formats.qcow2.details import limits
+
+        return super().limits() | limits(self)
+
     # Reading.
 
     def readinto(self, offset: int, buffer: memoryview) -> None:

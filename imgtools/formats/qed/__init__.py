@@ -6,59 +6,24 @@ offsets of clusters: 0 for one that is not here, 1 for one of zeroes.
 
 from __future__ import annotations
 
-import os
-
-from imgtools.align import is_power_of_two
-from imgtools.block.format import Format
+from imgtools.block.format import Checkable, Format
 from imgtools.block.references import Reference
-from imgtools.errors import CorruptImage, InvalidFormat, OutOfBounds, UnsupportedFeature
+from imgtools.errors import CorruptImage, UnsupportedFeature
 from imgtools.formats.blocks import NOWHERE, ZEROES, BlockNode
+from imgtools.formats.qed.header import NEED_CHECK, RAW_BACKING, ZERO_CLUSTER, parse_header
 from imgtools.formats.qed.records import HEADER
 from imgtools.formats.tables import TwoLevels, read_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
+    from collections.abc import Callable, Iterable
 
+    from imgtools.block.format import CheckResult, Finding
     from imgtools.block.graph import Context
     from imgtools.block.node import Storage
 
-MAGIC = b"QED\0"
-BACKING, NEED_CHECK, RAW_BACKING = 1, 2, 4
-KNOWN_FEATURES = BACKING | NEED_CHECK | RAW_BACKING
-MIN_CLUSTER, MAX_CLUSTER = 4096, 64 << 20
-MAX_TABLE_CLUSTERS = 16
-MAX_BACKING_NAME = 1023
-ZERO_CLUSTER = 1
 
-
-def parse_header(storage: Storage) -> Any:
-    """The header, its `backing_name` (or None) with it. Raises what `open` does."""
-    path = storage.filename
-    header = HEADER.parse(storage.read(0, HEADER.size).ljust(HEADER.size, b"\0"))
-    if header.magic != MAGIC:
-        raise InvalidFormat("Image not in QED format", path=path, offset=0, structure="header")
-    unknown = header.features & ~KNOWN_FEATURES
-    if unknown:
-        raise UnsupportedFeature(f"Unsupported QED features: {unknown:x}", path=path, offset=16, structure="header")
-    if not MIN_CLUSTER <= header.cluster_size <= MAX_CLUSTER or not is_power_of_two(header.cluster_size):
-        raise InvalidFormat(f"clusters of {header.cluster_size} bytes", path=path, offset=4, structure="header")
-    if not 1 <= header.table_size <= MAX_TABLE_CLUSTERS or not is_power_of_two(header.table_size):
-        raise InvalidFormat(f"tables of {header.table_size} clusters", path=path, offset=8, structure="header")
-    entries = header.table_size * header.cluster_size // 8
-    if header.size > header.cluster_size * entries * entries or header.size >= 1 << 63 or header.size % 512:
-        raise OutOfBounds(f"a disk of {header.size} bytes", path=path, offset=48, structure="header")
-    header.backing_name = None
-    if header.features & BACKING:
-        name = storage.read(header.backing_file_offset, min(header.backing_file_size, MAX_BACKING_NAME + 1))
-        if header.backing_file_size > MAX_BACKING_NAME or len(name) < header.backing_file_size:
-            raise InvalidFormat("Backing file name too long", path=path, offset=60, structure="header")
-        header.backing_name = os.fsdecode(name)
-    return header
-
-
-class QedNode(BlockNode):
+class QedNode(BlockNode, Checkable):
     """The disk in `storage`."""
 
     driver = "qed"
@@ -72,8 +37,12 @@ class QedNode(BlockNode):
         self.dirty = bool(header.features & NEED_CHECK)
         entries = header.table_size * header.cluster_size // 8
         self.l1_size = -(-header.size // (header.cluster_size * entries))
-        first = read_table(storage, header.l1_table_offset, self.l1_size, code="Q", big=False, name="L1 table")
-        self.table = TwoLevels(storage, first, entries, big=False)
+        self._read_table(entries)
+
+    def _read_table(self, entries: int) -> None:
+        offset = self.header.l1_table_offset
+        first = read_table(self.storage, offset, self.l1_size, code="Q", big=False, name="L1 table")
+        self.table = TwoLevels(self.storage, first, entries, big=False)
 
     def locate(self, block: int) -> int:
         entry = self.table[block]
@@ -87,6 +56,23 @@ class QedNode(BlockNode):
             )
         return entry
 
+    def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
+        from imgtools.formats.qed.check import Check
+
+        with self.lock:
+            result = Check(self, report, repair).run()
+            if repair:
+                self._read_table(self.table.entries)
+        return result
+
+    def mark_closed(self) -> None:
+        """Take the mark of an image that has to be checked away, once all else is on disk."""
+        self.storage.flush()
+        self.header.features &= ~NEED_CHECK
+        self.storage.write(HEADER.offset_of("features"), self.header.features.to_bytes(8, "little"))
+        self.storage.flush()
+        self.dirty = False
+
 
 class Qed(Format):
     name = "qed"
@@ -94,7 +80,7 @@ class Qed(Format):
     structures = "imgtools.formats.qed.explain"
 
     def open(self, storage: Storage, context: Context) -> QedNode:
-        if context.writable:
+        if context.writable and not context.checking:
             raise UnsupportedFeature("No write support for qed images available", path=storage.filename)
         node = QedNode(storage)
         if node.backing_name and context.backing:

@@ -207,6 +207,10 @@ class VmdkNode(Layer, Checkable):
             "extents": listed,
         }
 
+    def limits(self) -> dict[str, int]:
+        grains = [extent.grain for extent in self.disk_extents if extent.grain is not None]
+        return {**super().limits(), **({"write-zeroes-alignment": min(grains)} if grains else {})}
+
     def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
         from imgtools.formats.vmdk.check import check
 
