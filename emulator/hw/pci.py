@@ -26,6 +26,7 @@ from .device import NOBODY, Bus, Device
 CONFIG_SIZE = 256
 SLOTS = 32
 ADDRESS, DATA = 0xCF8, 0xCFC
+RESET_CONTROL = 0xCF9  # the south bridge's, between those
 ENABLE = 1 << 31
 
 # Registers
@@ -193,7 +194,7 @@ class PciFunction(Device):
 class PciBus(Device):
     """Bus 0. `interrupt(slot, pin, asserted)` gets what the cards' pins do; pins are 0 to 3 for INTA# to INTD#."""
 
-    ports = range(ADDRESS, DATA + 4)
+    ports = [port for port in range(ADDRESS, DATA + 4) if port != RESET_CONTROL]
 
     def __init__(self, bus: Bus, space: AddressSpace, interrupt: Callable[[int, int, bool], None]) -> None:
         self.bus, self.space = bus, space

@@ -9,9 +9,12 @@ from __future__ import annotations
 from emulator.hw.debug_console import DebugConsole
 from emulator.hw.debug_exit import DebugExit
 from emulator.hw.device import Line
+from emulator.hw.i440fx import HostBridge
 from emulator.hw.pci import PciBus
 from emulator.hw.pic import InterruptControllers
+from emulator.hw.piix3 import IsaBridge
 from emulator.hw.pit import IntervalTimer
+from emulator.hw.port92 import SystemControl
 from emulator.hw.uart import SerialPort
 
 from .config import PcConfig
@@ -31,6 +34,7 @@ class Pc(Machine):
     def __init__(self, config: PcConfig, *, native: bool = True) -> None:
         super().__init__(native=native)
         self.config = config
+        self.a20 = True
         self.low_memory = min(config.memory, LOW_LIMIT)
         self.ram = self.space.add_ram(0, self.low_memory)
         self.high_ram = None
@@ -45,9 +49,13 @@ class Pc(Machine):
         self.pic = InterruptControllers(self.processor.set_interrupt)
         self.bus.add(self.pic)
         self.pci = PciBus(self.bus, self.space, self.pci_interrupt)
+        self.isa_bridge = IsaBridge(self.set_irq, self.reset)
+        self.pci.add(HostBridge(self.space, self.ram), 0)
+        self.pci.add(self.isa_bridge, 1)
         self.timer = IntervalTimer(self.irq(0), self.now)
         self.serial = SerialPort(self.config.serial, self.irq(SERIAL_IRQ))
-        for device in (self.timer, self.serial, DebugConsole(self.config.console), DebugExit(self.end)):
+        control = SystemControl(self.set_a20, self.reset)
+        for device in (self.timer, self.serial, control, DebugConsole(self.config.console), DebugExit(self.end)):
             self.bus.add(device)
 
     def _add_cards(self) -> None:
@@ -65,6 +73,7 @@ class Pc(Machine):
 
     def pci_interrupt(self, slot: int, pin: int, asserted: bool) -> None:
         """A card's pin: the board's wiring leads it to one of four lines of the south bridge."""
+        self.isa_bridge.interrupt_from(slot, pin, asserted)
 
     # -- memory ---------------------------------------------------------------------------------------------
 
@@ -91,6 +100,31 @@ class Pc(Machine):
 
     def acknowledge(self) -> int:
         return self.pic.acknowledge()
+
+    # -- reset ----------------------------------------------------------------------------------------------
+
+    def set_a20(self, enabled: bool) -> None:
+        """The A20 gate; the port that was written last decides."""
+        if enabled != self.a20:
+            self.a20 = enabled
+            self.processor.set_a20(enabled)
+
+    def reset(self) -> None:
+        """Reset the machine, as soon as the current instruction is over; without `config.reboot` that is its end."""
+        self.post(self._reset)
+
+    def _reset(self) -> None:
+        if not self.config.reboot:
+            self.end(0)
+            return
+        self.bus.reset()
+        self.processor.reset()
+
+    def triple_fault(self) -> None:
+        """The board resets; a machine that shall not start anew tells what has happened."""
+        if not self.config.reboot:
+            super().triple_fault()
+        self.reset()
 
     def type(self, data: bytes) -> None:
         """Bytes for the first serial port, from any thread."""

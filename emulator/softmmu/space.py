@@ -37,6 +37,7 @@ class Region:
     priority: int
     name: str
     memory: mmap.mmap | None = None  # RAM and ROM
+    start: int = 0  # where in `memory` it begins
     flags: Any = None  # RAM: a byte a page, DIRTY and CODE
     device: int = 0  # MMIO: what the functions get first
     read: Any = None
@@ -44,8 +45,9 @@ class Region:
 
     def __post_init__(self) -> None:
         # While this exists, the memory cannot be closed or moved under the TLBs that point into it.
-        self._anchor = None if self.memory is None else ctypes.c_char.from_buffer(self.memory)
-        self.view = None if self.memory is None else memoryview(self.memory)
+        self._anchor = None if self.memory is None else ctypes.c_char.from_buffer(self.memory, self.start)
+        end = self.start + self.size
+        self.view = None if self.memory is None else memoryview(self.memory)[self.start : end]
 
     @property
     def last(self) -> int:
@@ -55,6 +57,9 @@ class Region:
     def host(self) -> int:
         assert self._anchor is not None
         return ctypes.addressof(self._anchor)
+
+
+Piece = tuple[int, int, Region]  # first, last, and what is seen there
 
 
 class AddressSpace:
@@ -67,7 +72,7 @@ class AddressSpace:
         self.failure: BaseException | None = None  # raised by a device's function; see `check`
         self.ranges: Any = (Range.ctype * 1)()
         self.count = 0
-        self._pieces: list[tuple[int, int, Region]] = []  # `flatten` as of the last change
+        self._pieces: list[Piece] = []  # `flatten` as of the last change
         # A device may remove itself while its function runs, called from compiled code that looked in the old view.
         self._retired: deque[Any] = deque(maxlen=RETIRED)
 
@@ -85,6 +90,15 @@ class AddressSpace:
         memory = mmap.mmap(-1, size)
         memory[: len(data)] = data
         return self._add(Region(first, size, ROM, priority, name, memory=memory))
+
+    def add_alias(self, of: Region, start: int, size: int, *, writable: bool = True, priority: int = 1) -> Region:
+        """The same RAM once more, above what hides it at its place; `start` is an offset in it."""
+        _check_pages(start, size)
+        pages = ctypes.c_uint8 * (size // PAGE_SIZE)
+        flags = pages.from_buffer(of.flags, start // PAGE_SIZE) if writable else None
+        kind, place = RAM if writable else ROM, of.first + start
+        alias = Region(place, size, kind, priority, of.name, memory=of.memory, start=of.start + start, flags=flags)
+        return self._add(alias)
 
     def add_mmio(
         self, first: int, size: int, read: ReadMmio, write: WriteMmio, *, priority: int = 1, name: str = "mmio"
@@ -141,10 +155,10 @@ class AddressSpace:
 
     # -- the flat view --------------------------------------------------------------------------------------
 
-    def flatten(self) -> Iterator[tuple[int, int, Region]]:
+    def flatten(self) -> Iterator[Piece]:
         """The pieces that are seen, as (first, last, region), sorted."""
         borders = sorted({edge for r in self.regions for edge in (r.first, r.first + r.size)})
-        pieces: list[tuple[int, int, Region]] = []
+        pieces: list[Piece] = []
         for first, after in pairwise(borders):
             over = [(r.priority, n, r) for n, r in enumerate(self.regions) if r.first <= first <= r.last]
             if not over:
@@ -157,12 +171,16 @@ class AddressSpace:
         yield from pieces
 
     def _changed(self) -> None:
-        pieces = self._pieces = list(self.flatten())
+        before, pieces = self._pieces, list(self.flatten())
+        self._pieces = pieces
         self._retired.append(self.ranges)
         self.ranges = (Range.ctype * max(1, len(pieces)))(*(_range(*piece) for piece in pieces))
         self.count = len(pieces)
         for listener in self.listeners:
             listener()
+        for first, size in _exchanged(before, pieces):
+            for written in self.code_listeners:
+                written(first, size)
 
     # -- access from Python ---------------------------------------------------------------------------------
 
@@ -214,6 +232,21 @@ class AddressSpace:
             low, high = max(first, address), min(last + 1, address + size)
             if low < high:
                 yield low, high, region
+
+
+def _exchanged(before: list[Piece], after: list[Piece]) -> Iterator[tuple[int, int]]:
+    """Where memory has gone that may have been translated: place and size."""
+    for first, last, region in before:
+        if region.memory is None:
+            continue
+        same = [(max(first, low), min(last, high)) for low, high, other in after if other is region]
+        place = first
+        for low, high in (piece for piece in same if piece[0] <= piece[1]):
+            if place < low:
+                yield place, low - place
+            place = high + 1
+        if place <= last:
+            yield place, last + 1 - place
 
 
 def _check_pages(first: int, size: int) -> None:

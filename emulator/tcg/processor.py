@@ -140,6 +140,11 @@ class Processor:
         self.core.exit_request = 1
         self.core.exit_flag = 1
 
+    def set_a20(self, enabled: bool) -> None:
+        """The A20 gate: while it is closed, bit 20 of physical addresses is zero."""
+        self.mmu.set_a20(enabled)
+        self.code.flush_jumps(self.address)
+
     def set_interrupt(self, asserted: bool) -> None:
         """The line of the interrupt controller, from any thread."""
         self.core.interrupt_line = asserted
