@@ -9,8 +9,6 @@ from __future__ import annotations
 from struct import calcsize, pack, pack_into, unpack_from
 from typing import TYPE_CHECKING
 
-from emulator.hw.device import Device
-
 from .errors import ProgramError
 from .programs import enter_protected_mode
 
