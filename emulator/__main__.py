@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 USAGE_ERROR, GUEST_ERROR, INTERRUPTED = 2, 124, 130
@@ -27,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_program(program: Path, memory: int, command_line: str) -> int:
     """Run a program with its consoles on standard output and input."""
+    from emulator.console.signals import leave_on_signals
     from emulator.machine.bare import BareMachine
     from emulator.machine.errors import GuestError, ProgramError
     from emulator.machine.programs import load
@@ -36,7 +35,7 @@ def run_program(program: Path, memory: int, command_line: str) -> int:
         with BareMachine(_show, memory << 20) as machine:
             load(machine, program, command_line)
             threading.Thread(target=_pass_input, args=(machine,), name="input", daemon=True).start()
-            _leave_on_signals(machine.processor.request_exit)
+            leave_on_signals(machine.processor.request_exit)
             return machine.run()
     except (ProgramError, NativeError) as error:
         print(f"python -m emulator: {error}", file=sys.stderr)
@@ -57,19 +56,6 @@ def _pass_input(machine: object) -> None:
     """Standard input to the serial port, until its end."""
     while data := os.read(0, 4096):
         machine.type(data)  # type: ignore[attr-defined]
-
-
-def _leave_on_signals(leave: Callable[[], None]) -> None:
-    """Python handles a signal only when compiled code has returned: let it return."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-
-    def wait() -> None:
-        while os.read(reader, 1):
-            leave()
-
-    threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
 def _memory(text: str) -> int:

@@ -18,6 +18,7 @@ from emulator.hw.port92 import SystemControl
 from emulator.hw.uart import SerialPort
 
 from .config import PcConfig
+from .kernels import load_kernel
 from .machine import Machine
 
 LOW_LIMIT = 3 << 30  # RAM below 4 GiB ends here at the latest
@@ -74,6 +75,11 @@ class Pc(Machine):
     def pci_interrupt(self, slot: int, pin: int, asserted: bool) -> None:
         """A card's pin: the board's wiring leads it to one of four lines of the south bridge."""
         self.isa_bridge.interrupt_from(slot, pin, asserted)
+
+    def power_on(self) -> None:
+        """Start the firmware, or the kernel that is to be started without one."""
+        if self.config.linux is not None:
+            load_kernel(self, self.config.linux)
 
     # -- memory ---------------------------------------------------------------------------------------------
 

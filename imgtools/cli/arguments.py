@@ -59,6 +59,17 @@ def number(complaint: str, low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def one_of(values: tuple[str, ...], option: str) -> Callable[[str], str]:
+    """A parser for a value that is one of several."""
+
+    def parse(text: str) -> str:
+        if text not in values:
+            raise Complaint(f"{option} must be used with {', '.join(values)} as argument.")
+        return text
+
+    return parse
+
+
 def cache_mode(text: str | None, default: str, what: str = "cache option", status: int = 1) -> str:
     """The cache mode that was asked for."""
     if text is not None and text not in CACHE_MODES:

@@ -44,6 +44,7 @@ VERBS = {
 
 OWN_VERBS = {
     "audit": "imgtools.cli.audit",
+    "boot": "imgtools.cli.boot",
     "completion": "imgtools.cli.completion",
     "explain": "imgtools.cli.explain",
     "io": "imgtools.cli.io",

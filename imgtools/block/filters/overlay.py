@@ -31,6 +31,11 @@ MAX_CLUSTERS = 1 << 26
 """To know them all takes 64 MiB at most. Clusters grow with the disk, up to 128 TiB."""
 
 
+def temporary_directory() -> str:
+    """Where temporary disks lie, unless TMPDIR says otherwise: they may become too large for memory."""
+    return os.environ.get("TMPDIR", "/var/tmp")
+
+
 class Overlay(Layer):
     """A writable disk over `below`, of the same size."""
 

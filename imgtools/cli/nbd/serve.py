@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from imgtools.block.protocols.file import CACHE_MODES
-from imgtools.cli.arguments import FORMAT, OPENING, Complaint, cache_mode, number, size_between
+from imgtools.cli.arguments import FORMAT, OPENING, Complaint, cache_mode, number, one_of, size_between
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.nbd.serving import Plan, carry_out
 from imgtools.cli.opening import named
@@ -16,7 +16,7 @@ from imgtools.nbd.server import MAX_CLIENTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from imgtools.nbd.listen import Listener
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 DISCARD_MODES = ("unmap", "ignore")
 DETECT_ZEROES = ("off", "on", "unmap")
 ENGINES = ("imgtools", "nbdkit")
-
-
-def one_of(values: tuple[str, ...], option: str) -> Callable[[str], str]:
-    """A parser for a value that is one of several."""
-
-    def parse(text: str) -> str:
-        if text not in values:
-            raise Complaint(f"{option} must be used with {', '.join(values)} as argument.")
-        return text
-
-    return parse
 
 
 COMMAND = Command(

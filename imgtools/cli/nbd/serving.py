@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from imgtools.block.filters.overlay import Overlay
+from imgtools.block.filters.overlay import Overlay, temporary_directory
 from imgtools.block.filters.window import Window
 from imgtools.block.graph import Context, open_tree
 from imgtools.cli import console
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from imgtools.cli.opening import Target
     from imgtools.nbd.listen import Listener
 
-TEMPORARY = "/var/tmp"
-"""Where temporary disks lie, unless TMPDIR says otherwise: they may become too large for memory."""
 SIGNALLED = 128
 """A shell's exit status for a command that a signal ended is this and the signal's number."""
 
@@ -137,7 +135,7 @@ def open_disk(plan: Plan) -> Node:
     try:
         load_snapshot(disk, plan.snapshot)
         if plan.temporary:
-            disk = Overlay(disk, os.environ.get("TMPDIR", TEMPORARY))
+            disk = Overlay(disk, temporary_directory())
         if plan.offset > disk.size:
             text = f"Offset ({plan.offset}) cannot be greater than size of the containing file ({disk.size})"
             raise OutOfBounds(text, path=disk.filename)
