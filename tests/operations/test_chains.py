@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import imgtools
 from imgtools.block.graph import Context
 from imgtools.block.node import Node
 from imgtools.block.protocols.memory import MemoryNode
+from imgtools.block.registry import find_format
 from imgtools.errors import ImageError
 from imgtools.formats.qcow2 import FORMAT
 from imgtools.formats.qcow2.node import Qcow2Node
 from imgtools.formats.raw import RawNode
+from imgtools.formats.vmdk.node import VmdkNode
 from imgtools.operations.chain import find_below
 from imgtools.operations.commit import base_of, commit
 from imgtools.operations.rebase import rebase
@@ -214,6 +217,47 @@ def open_over(storage: MemoryNode, below: Node | None) -> Qcow2Node:
     if below is not None:
         node.children["backing"] = below
     return node
+
+
+@pytest.mark.parametrize("digits", [8, 7], ids=["CIDs of eight digits", "CIDs of seven"])
+def test_a_cut_commit_into_a_vmdk_leaves_the_disk_as_it_was(digits: int, tmp_path: Path) -> None:
+    """Both images' content IDs change, in two files: in between the child takes its parent by either."""
+    vmdk, files = find_format("vmdk"), {}
+    imgtools.create_image(tmp_path / "base", MIB, format="vmdk")
+    imgtools.create_image(tmp_path / "top", format="vmdk", backing_file="base", backing_format="vmdk")
+    for name in ("base", "top"):
+        content = (tmp_path / name).read_bytes()
+        if digits == 7:  # as others write them: numbers without zeroes in front
+            text = re.sub(rb"(?<=CID=)(?!f{8})\w+", b"abcdef5", content[512:1024])
+            content = content[:512] + text.ljust(512, b"\0") + content[1024:]
+        files[name] = RecordingStorage(content)
+
+    def open_child(storages: dict[str, Any]) -> VmdkNode:
+        base = vmdk.open(storages["base"], MemoryContext(storages, writable=True, backing=False))
+        top = vmdk.open(storages["top"], MemoryContext(storages, writable=True, backing=False))
+        top.children["backing"] = base
+        assert isinstance(top, VmdkNode)
+        return top
+
+    top = open_child(dict(files))
+    top.write(100_000, pattern(300_000, 2))
+    top.flush()
+    expected = top.read(0, MIB)
+    order = record(files)
+    commit(top)
+    assert len(order) > 8
+    notes = 0
+    for state in cuts(files, order):
+        node = open_child(dict(state))
+        compare(node.read(0, MIB), expected)
+        assert node.descriptor is not None
+        notes += node.descriptor.noted_cid is not None
+        commit(node)  # once more
+        compare(node.read(0, MIB), expected)
+        assert node.descriptor.noted_cid is None
+        top_again = open_child(dict(state))
+        assert top_again.parent_cid == getattr(top_again.backing, "cid", None)
+    assert notes >= 3
 
 
 @pytest.mark.parametrize("options", [{}, {"cluster_size": 4096}, {"compat": "0.10"}], ids=str)

@@ -113,9 +113,22 @@ class Volume:
         if self._key is None:
             raise BadOption("the volume has to be unlocked before a passphrase is added", path=self.area.filename)
         milliseconds = DEFAULT_MILLISECONDS if options.get("iter-time") is None else options["iter-time"]
+        spare = next((number for number, each in enumerate(self.header.slots) if not each.active), None)
+        if self.header.slots[index].active and spare is not None:
+            # While a slot is overwritten no passphrase opens it. Until the new one does, it opens another.
+            self._fill_slot(spare, passphrase, milliseconds)
+            self._fill_slot(index, passphrase, milliseconds)
+            self._erase_slot(spare)
+        else:
+            self._fill_slot(index, passphrase, milliseconds)
+
+    def _fill_slot(self, index: int, passphrase: bytes, milliseconds: int) -> None:
+        """A slot is named active when its material is there."""
+        assert self._key is not None
         fill_slot(self.area, self.header, index, self._key, passphrase, milliseconds)
-        self.area.flush()  # the slot is named active when its material is there
+        self.area.flush()
         self._write_header()
+        self.area.flush()
 
     def _free_slot(self) -> int:
         for index, slot in enumerate(self.header.slots):

@@ -26,6 +26,9 @@ MAX_BACKING_NAME = 1023
 """Bytes in the name of a parent, QEMU's limit."""
 NO_PARENT = 0xFFFFFFFF
 """The parentCID of a disk that has no parent."""
+NOTE = "# parentCID will be "
+"""How a comment begins that tells the content ID which the parent is about to get: the parent and its child cannot be
+changed in one write, and after a crash in between the child has to know its parent again."""
 
 ACCESS = ("RW", "RDONLY", "NOACCESS")
 HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
@@ -51,11 +54,16 @@ class Descriptor:
         self.path = path
         self.base = base
         self.fields: dict[str, str] = {}
+        self.noted_cid: int | None = None
+        """The content ID in the note that a crash has left, where there is one."""
         self._extent_lines: list[tuple[int, str]] = []
         for offset, line in self._lines():
             words = line.split(None, 1)
             if words and words[0] in ACCESS:
                 self._extent_lines.append((base + offset, line))
+            elif line.startswith(NOTE):
+                digits = line.removeprefix(NOTE)
+                self.noted_cid = int(digits, 16) if len(digits) == 8 and HEX_DIGITS.issuperset(digits) else None
             elif not line.startswith("#") and "=" in line:
                 key, _, value = line.partition("=")
                 self.fields.setdefault(key.strip(), value.strip().strip('"'))
@@ -112,21 +120,37 @@ class Descriptor:
         return int(text, 16)
 
     def with_cid(self, cid: int, field: str = "CID") -> tuple[int, bytes]:
-        """What to write, and where in the file, to make `cid` the content ID, or that of the parent (`field` is
-        "parentCID"): eight digits, or all of the text."""
+        """Make `cid` the content ID, or that of the parent (`field` is "parentCID"). What to write for it, and where in
+        the file: eight digits, or all of the text."""
         for offset, line in self._lines():
             key, equals, _ = line.partition("=")
             if equals and key.strip() == field:
                 start = self.raw.index(b"=", offset) + 1
                 stop = offset + len(self.raw[offset:].split(b"\n", 1)[0].rstrip())
                 digits = b"%08x" % cid
-                if stop - start == len(digits):
-                    return self.base + start, digits
                 text = self.raw[:start] + digits + self.raw[stop:]
-                if len(text) <= self.room:
-                    return self.base, text
-                break
+                if len(text) > self.room:
+                    break
+                self.raw = text
+                return (self.base + start, digits) if stop - start == len(digits) else (self.base, text)
         raise CorruptImage("there is no room for a new CID in the descriptor", path=self.path, structure="descriptor")
+
+    def with_note(self, cid: int) -> tuple[int, bytes] | None:
+        """Note the content ID that the parent is about to get, at the end of the text. What to write for it, and where;
+        None where there is no room."""
+        start = len(self.raw.rstrip())
+        note = b"\n%s%08x\n" % (NOTE.encode(), cid)
+        if start + len(note) > self.room:
+            return None
+        self.raw, self.noted_cid = self.raw[:start] + note + self.raw[start + len(note) :], cid
+        return self.base + start, note
+
+    def without_note(self) -> tuple[int, bytes]:
+        """Take the note away: an empty line for each of its letters. What to write for it, and where."""
+        start = self.raw.index(NOTE.encode())
+        blank = b"\n" * len(self.raw[start:].split(b"\n", 1)[0])
+        self.raw, self.noted_cid = self.raw[:start] + blank + self.raw[start + len(blank) :], None
+        return self.base + start, blank
 
 
 def parse_extent_line(line: str) -> ExtentLine | None:

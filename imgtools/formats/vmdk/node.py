@@ -138,7 +138,8 @@ class VmdkNode(Layer, Checkable):
         if below is None or below is self._trusted:
             return
         cid = getattr(below, "cid", None)
-        if cid != self.parent_cid:
+        noted = self.descriptor.noted_cid if self.descriptor else None
+        if cid is None or cid not in (self.parent_cid, noted):
             found = "has no CID" if cid is None else f"has CID {cid:08x}"
             raise CorruptImage(
                 f"the backing file '{below.filename}' {found}, but parentCID is {self.parent_cid or 0:08x}",
@@ -149,15 +150,33 @@ class VmdkNode(Layer, Checkable):
         self._trusted = below
 
     def follow_backing(self) -> None:
+        """The parent gets another content ID, of which there is a note here until this image has it, too: whatever is
+        the last write before a crash, the one or the other is the parent's."""
         below = self.backing and self.backing.unfiltered
         if self.descriptor is None or not isinstance(below, VmdkNode) or below.read_only:
             return
         self.check_parent()
-        below.begin_changes()
-        assert below.cid is not None
-        self.storage.write(*self.descriptor.with_cid(below.cid, "parentCID"))
-        self.storage.flush()
-        self.parent_cid = below.cid
+        self._settle()
+        cid = new_cid()
+        note = self.descriptor.with_note(cid)
+        if note is not None:
+            self.storage.write(*note)
+            self.storage.flush()
+        below.begin_changes(cid)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take over the content ID that the parent has, where it has the one in the note; then the note goes."""
+        descriptor, cid = self.descriptor, getattr(self.backing and self.backing.unfiltered, "cid", None)
+        if descriptor is None or cid is None:
+            return
+        if cid != self.parent_cid:
+            self.storage.write(*descriptor.with_cid(cid, "parentCID"))
+            self.storage.flush()
+            self.parent_cid = cid
+        if descriptor.noted_cid is not None:
+            self.storage.write(*descriptor.without_note())
+            self.storage.flush()
 
     # Changes.
 
@@ -168,7 +187,7 @@ class VmdkNode(Layer, Checkable):
         if length and not self._changed:
             self.begin_changes()
 
-    def begin_changes(self) -> None:
+    def begin_changes(self, cid: int | None = None) -> None:
         """Before the first change: nothing may forbid it, and the content gets another ID."""
         self.check_parent()
         if not all(extent.writable for extent in self.disk_extents):
@@ -176,10 +195,10 @@ class VmdkNode(Layer, Checkable):
         with self.lock:
             if self._changed or self.descriptor is None:
                 return
-            cid = new_cid()
-            self.storage.write(*self.descriptor.with_cid(cid))
+            self._settle()
+            self.cid = new_cid() if cid is None else cid
+            self.storage.write(*self.descriptor.with_cid(self.cid))
             self.storage.flush()
-            self.cid = cid
             self._changed = True
 
     def close(self) -> None:
