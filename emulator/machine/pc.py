@@ -6,6 +6,7 @@ from 3 GiB to 4 GiB are devices. Interrupts: `irq(n)` is line n of the ISA bus, 
 
 from __future__ import annotations
 
+from emulator.hw import virtio
 from emulator.hw.debug_console import DebugConsole
 from emulator.hw.debug_exit import DebugExit
 from emulator.hw.device import Line
@@ -61,6 +62,7 @@ class Pc(Machine):
 
     def _add_cards(self) -> None:
         """Disks, network and what else is in a slot."""
+        virtio.add_cards(self.pci, self.config.drives)
 
     # -- interrupts -----------------------------------------------------------------------------------------
 
