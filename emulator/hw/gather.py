@@ -7,13 +7,19 @@ one buffer where they are many and small: then one larger read costs less than m
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from emulator.softmmu.space import AddressSpace
-    from imgtools import Node
 
 LARGE = 64 << 10  # bytes of a piece, on average, that are worth a call of the disk's own
+
+
+class Disk(Protocol):
+    """What gather lists are filled from and stored on: a node, or a drive."""
+
+    def readinto(self, offset: int, buffer: memoryview, /) -> None: ...
+    def write(self, offset: int, data: bytes | memoryview, /) -> None: ...
 
 
 class WildAddress(Exception):
@@ -77,33 +83,35 @@ class Gather:
 
     # -- disks ----------------------------------------------------------------------------------------------
 
-    def read_from(self, node: Node, offset: int) -> None:
+    def read_from(self, disk: Disk, offset: int) -> None:
         """Fill the list from a disk."""
         views = self.views(writable=True)
         try:
             if self._in_large_pieces():
                 for view in views:
-                    node.readinto(offset, view)
+                    disk.readinto(offset, view)
                     offset += len(view)
             else:
                 buffer = memoryview(bytearray(self.size))
-                node.readinto(offset, buffer)
-                place = 0
-                for view in views:
-                    following = place + len(view)
-                    view[:] = buffer[place:following]
-                    place = following
+                try:
+                    disk.readinto(offset, buffer)
+                finally:  # a disk that fails in the middle has given what lies before
+                    place = 0
+                    for view in views:
+                        following = place + len(view)
+                        view[:] = buffer[place:following]
+                        place = following
         finally:
             self.written()
 
-    def write_to(self, node: Node, offset: int) -> None:
+    def write_to(self, disk: Disk, offset: int) -> None:
         """Store the list on a disk."""
         views = self.views()
         if not self._in_large_pieces():
-            node.write(offset, b"".join(views))
+            disk.write(offset, b"".join(views))
             return
         for view in views:
-            node.write(offset, view)
+            disk.write(offset, view)
             offset += len(view)
 
     def _in_large_pieces(self) -> bool:

@@ -6,7 +6,7 @@ from 3 GiB to 4 GiB are devices. Interrupts: `irq(n)` is line n of the ISA bus, 
 
 from __future__ import annotations
 
-from emulator.hw import virtio
+from emulator.hw import ide, virtio
 from emulator.hw.debug_console import DebugConsole
 from emulator.hw.debug_exit import DebugExit
 from emulator.hw.device import Line
@@ -18,7 +18,7 @@ from emulator.hw.pit import IntervalTimer
 from emulator.hw.port92 import SystemControl
 from emulator.hw.uart import SerialPort
 
-from .config import PcConfig
+from .config import IDE, PcConfig
 from .kernels import load_kernel
 from .machine import Machine
 
@@ -62,6 +62,7 @@ class Pc(Machine):
 
     def _add_cards(self) -> None:
         """Disks, network and what else is in a slot."""
+        ide.attach(self.pci, self.irq, [drive for drive in self.config.drives if drive.interface == IDE])
         virtio.add_cards(self.pci, self.config.drives)
 
     # -- interrupts -----------------------------------------------------------------------------------------

@@ -1,0 +1,76 @@
+"""The IDE function of the PIIX3 (82371SB data sheet, 290550, section 2.3 and 3.4): two channels at their old ports.
+
+The ports are always decoded, as in QEMU, whatever the command register says; base address 4 has the bus masters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emulator.softmmu.space import AddressSpace
+
+from ..device import NOBODY, Bus, Line
+from ..pci import Bar, PciFunction
+from .bus_master import BusMaster
+from .channel import Channel
+from .unit import Unit
+
+PORTS = ((0x1F0, 0x3F6), (0x170, 0x376))
+TIMING = 0x40  # a word for each channel; bit 15 switches it on
+TIMING_END = 0x45
+CHANNEL_ON = 0x80
+MASTER_BAR, MASTER_SIZE = 4, 8
+
+
+class IdeController(PciFunction):
+    """Two channels with two units each, numbered 0 to 3."""
+
+    vendor_id, device_id, class_code = 0x8086, 0x7010, 0x010180
+
+    def __init__(self, space: AddressSpace, lines: tuple[Line, Line]) -> None:
+        super().__init__(bars={MASTER_BAR: Bar(2 * MASTER_SIZE, io=True, read=self._read, write=self._write)})
+        self.masters = [BusMaster(space) for _ in PORTS]
+        self.channels = [
+            Channel(base, control, line, master)
+            for (base, control), line, master in zip(PORTS, lines, self.masters, strict=True)
+        ]
+        self.writable[TIMING:TIMING_END] = b"\xff" * (TIMING_END - TIMING)
+        self._switch_on()
+
+    def _switch_on(self) -> None:
+        """Both channels are on from the start, for systems that are started without a firmware."""
+        self.config[TIMING:TIMING_END] = bytes((0, CHANNEL_ON, 0, CHANNEL_ON, 0))
+
+    def attach(self, number: int, unit: Unit) -> None:
+        self.channels[number // 2].attach(number % 2, unit)
+
+    def place(self, bus: Bus) -> None:
+        """Put the channels' ports onto the bus."""
+        for channel in self.channels:
+            bus.add(channel)
+
+    def reset(self) -> None:
+        super().reset()
+        self._switch_on()
+        for master in self.masters:
+            master.reset()
+
+    def _read(self, offset: int, size: int) -> int:
+        if offset + size > 2 * MASTER_SIZE:
+            return NOBODY
+        places = (divmod(offset + number, MASTER_SIZE) for number in range(size))
+        return sum(self.masters[which].read(place) << 8 * n for n, (which, place) in enumerate(places))
+
+    def _write(self, offset: int, size: int, value: int) -> None:
+        for number in range(min(size, 2 * MASTER_SIZE - offset)):
+            which, place = divmod(offset + number, MASTER_SIZE)
+            if self.masters[which].write(place, value >> 8 * number & 0xFF):
+                self.channels[which].move_data()
+
+    def save(self) -> dict[str, Any]:
+        return super().save() | {"masters": [master.save() for master in self.masters]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        super().load(state)
+        for master, saved in zip(self.masters, state["masters"], strict=True):
+            master.load(saved)
