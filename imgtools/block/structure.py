@@ -36,16 +36,17 @@ TEXT_COLUMN = 32
 class Structure:
     """One kind of structure in an image of one format.
 
-    `declaration` is a construct declaration, or a function of the node and the bytes that gives one, for a structure
-    whose form depends on them; `locate` gives (storage, offset) of the one with a given index; `count` how many
-    there are (None where there is exactly one), which `counted` names ("guest cluster"). `size` is the bytes to read.
+    `declaration` is a construct declaration, or a function of the node, the bytes and the index that gives one, for a
+    structure whose form depends on them; `locate` gives (storage, offset) of the one with a given index; `count` how
+    many there are (None where there is exactly one), which `counted` names ("guest cluster"). `size` is the bytes to
+    read.
     """
 
     def __init__(
         self,
         name: str,
         summary: str,
-        declaration: Construct | Callable[[Any, bytes], Construct],
+        declaration: Construct | Callable[[Any, bytes, int], Construct],
         locate: Callable[[Any, int], tuple[Storage, int] | None],
         *,
         size: Callable[[Any], int] | int,
@@ -87,7 +88,7 @@ class Structure:
                 offset=offset,
                 structure=self.name,
             )
-        declaration = self.declaration if hasattr(self.declaration, "parse") else self.declaration(node, data)
+        declaration = self.declaration if hasattr(self.declaration, "parse") else self.declaration(node, data, index)
         return offset, declaration, data
 
     def describe(self, node: Node, index: int | None = None) -> Iterator[str]:

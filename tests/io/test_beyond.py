@@ -10,11 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import imgtools
+from imgtools.block.format import Snapshots
 from imgtools.block.structure import structure_of, structures_of
 from imgtools.io.image import Settings
 from imgtools.io.shell import Shell
 from imgtools.io.table import MODULES, OWN_MODULES
 from imgtools.operations.create import create_image
+from imgtools.operations.explain import explain
 
 DANGEROUS = {"abort", "sigraise", "sleep", "wait_break", "python", "record"}
 """Commands that end the process, take their time, or do what they are told."""
@@ -68,6 +70,23 @@ def test_entries_of_tables(shell: Shell, capsys: pytest.CaptureFixture[str]) -> 
     assert "snapshot: 0 entries" in output(shell, "struct snapshot", capsys)
     assert "there is no cluster of the disk 16: 16 in all" in output(shell, "struct l2 16", capsys, fails=True)
     assert "There are: header, l1, l2" in output(shell, "struct foo", capsys, fails=True)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 64])
+def test_counts_that_share_a_byte(bits: int, tmp_path: Path) -> None:
+    path = str(tmp_path / "disk")
+    create_image(path, 1 << 20, format="qcow2", options={"refcount_bits": str(bits)})
+    with imgtools.open(path, writable=True) as node:
+        node.write(0, b"x" * (3 << 16))
+        if bits > 1:
+            assert isinstance(node, Snapshots)
+            node.create_snapshot("one")
+    # Header, refcount table, refcount block, L1 table, L2 table, and the clusters of the disk, which a snapshot shares.
+    expected = [1] * 8 if bits == 1 else [1, 1, 1, 1, 2, 2, 2, 2]
+    with imgtools.open(path) as node:
+        for cluster, count in enumerate(expected):
+            [part] = explain(node, "refcount", cluster)
+            assert [(field.name, field.value) for field in part.fields] == [("refcount", count)]
 
 
 @pytest.mark.parametrize("format", ["qcow2", "vdi", "vmdk"])

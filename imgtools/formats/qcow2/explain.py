@@ -6,10 +6,9 @@ tables takes them as arrays (`mapping`, `refcount`).
 
 from __future__ import annotations
 
-from construct import BitsInteger, BitStruct, BytesInteger, ExprAdapter, Flag, Struct
+from construct import BitsInteger, BitStruct, BytesInteger, ExprAdapter, Flag, Padding, Struct
 
 from imgtools.block.structure import Structure
-from imgtools.errors import UnsupportedFeature
 from imgtools.formats.qcow2.mapping import COMPRESSED, OFFSET_MASK
 from imgtools.formats.qcow2.structs import HEADER_FULL, HEADER_V2, HEADER_V3, SNAPSHOT
 
@@ -55,7 +54,7 @@ def compressed_entry(cluster_bits: int) -> Any:
     )
 
 
-def _header_form(node: Qcow2Node, data: bytes) -> Any:
+def _header_form(node: Qcow2Node, data: bytes, index: int) -> Any:
     if node.header.version < 3:
         return HEADER_V2
     return HEADER_FULL if HEADER_V3.parse(data).header_length >= HEADER_FULL.sizeof() else HEADER_V3
@@ -65,19 +64,25 @@ def _header_size(node: Qcow2Node) -> int:
     return int(HEADER_V2.sizeof() if node.header.version < 3 else HEADER_FULL.sizeof())
 
 
-def _l2_form(node: Qcow2Node, data: bytes) -> Any:
+def _l2_form(node: Qcow2Node, data: bytes, index: int) -> Any:
     return compressed_entry(node.header.cluster_bits) if _number(data) & COMPRESSED else L2_ENTRY
 
 
-def _refcount_form(node: Qcow2Node, data: bytes) -> Any:
-    return Struct("refcount" / BytesInteger(_refcount_size(node)))
+def _refcount_form(node: Qcow2Node, data: bytes, index: int) -> Any:
+    bits = _refcount_bits(node)
+    if bits >= 8:
+        return Struct("refcount" / BytesInteger(bits // 8))
+    behind = index * bits % 8
+    return BitStruct(Padding(8 - bits - behind), "refcount" / BitsInteger(bits), Padding(behind))
+
+
+def _refcount_bits(node: Qcow2Node) -> int:
+    return 1 << int(node.header.refcount_order)
 
 
 def _refcount_size(node: Qcow2Node) -> int:
-    bits: int = 1 << node.header.refcount_order
-    if bits < 8:
-        raise UnsupportedFeature(f"reference counts of {bits} bits share a byte and are not shown", path=node.filename)
-    return bits // 8
+    """Bytes that are read for a count: small ones share a byte, the first in its lowest bits."""
+    return max(1, _refcount_bits(node) // 8)
 
 
 def _number(data: bytes) -> int:
@@ -111,12 +116,12 @@ def _refcount_table_entry(node: Qcow2Node, index: int) -> Place:
 
 def _refcount(node: Qcow2Node, index: int) -> Place | None:
     """The count of a cluster of the file; there is none where its block does not exist."""
-    size = _refcount_size(node)
-    block, entry = divmod(index, node.header.cluster_size // size)
+    bits = _refcount_bits(node)
+    block, entry = divmod(index, node.header.cluster_size * 8 // bits)
     if block >= _refcount_blocks(node):
         return None
     offset = _read_number(node, _refcount_table_entry(node, block)[1]) & ~511
-    return (node.storage, offset + entry * size) if offset else None
+    return (node.storage, offset + entry * bits // 8) if offset else None
 
 
 def _refcount_blocks(node: Qcow2Node) -> int:
