@@ -70,9 +70,10 @@ class Device:
 
 
 class Bus:
-    """The I/O ports of a machine, and when its chips have something to do."""
+    """The I/O ports of a machine, and when its chips have something to do: `on_due` hears when that changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_due: Callable[[int | None], None] = lambda due: None) -> None:
+        self.on_due = on_due
         self.devices: list[Device] = []
         self._by_port: dict[int, Device] = {}
         self._due: dict[Device, int] = {}
@@ -130,10 +131,13 @@ class Bus:
     def update(self, device: Device) -> None:
         """Ask a chip when its next event is."""
         due = device.next_event()
+        if due == self._due.get(device):
+            return
         if due is not None:
             self._due[device] = due
-        elif device in self._due:
+        else:
             del self._due[device]
+        self.on_due(self.next_event())
 
     def next_event(self) -> int | None:
         """When the first of the chips has something to do."""

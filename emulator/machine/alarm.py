@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 SECOND = 1_000_000_000
+LONGEST_WAIT = 3600  # seconds; a guest may set timers for centuries
 
 
 class Alarm:
@@ -55,7 +56,7 @@ class Alarm:
             while self._thread is not None:
                 left = None if self._due is None else self._due - self._clock()
                 if left is None or left > 0:
-                    self._condition.wait(None if left is None else left / SECOND)
+                    self._condition.wait(None if left is None else min(left / SECOND, LONGEST_WAIT))
                 else:
                     self._due = None
                     self._on_time()

@@ -28,10 +28,10 @@ class Machine(Platform):
 
     def __init__(self, *, native: bool = True) -> None:
         self.space = AddressSpace()
-        self.bus = Bus()
         self.exit_status: int | None = None
         self._started = time.perf_counter_ns()
         self._alarm = Alarm(self.now, self.wake)
+        self.bus = Bus(self._alarm.set)
         self._posted: deque[Callable[[], None]] = deque()
         self.processor = Processor(self.space, self, native=native)
 

@@ -12,15 +12,17 @@ from emulator.hw.debug_exit import DebugExit
 from emulator.hw.device import Line
 from emulator.hw.i440fx import HostBridge
 from emulator.hw.pci import PciBus
-from emulator.hw.pic import InterruptControllers
 from emulator.hw.piix3 import IsaBridge
 from emulator.hw.pit import IntervalTimer
 from emulator.hw.port92 import SystemControl
 from emulator.hw.uart import SerialPort
+from emulator.x86.cpuid import SYSTEM_FEATURES
 
 from .config import IDE, PcConfig
+from .interrupts import Interrupts
 from .kernels import load_kernel
 from .machine import Machine
+from .msrs import MachineRegisters
 
 LOW_LIMIT = 3 << 30  # RAM below 4 GiB ends here at the latest
 HIGH_START = 4 << 30
@@ -28,10 +30,13 @@ LOW_MEMORY, VIDEO, BIOS_ROM, HIGH_MEMORY = 0x9FC00, 0xA0000, 0xE0000, 1 << 20
 TABLES = 1 << 16  # at the end of low RAM, for ACPI
 USABLE, RESERVED = 1, 2
 SERIAL_IRQ = 4
+FEATURES = {"APIC", "TSC_DEADLINE", "ARAT", "HYPERVISOR", "INVARIANT_TSC", "MTRR", "MCE", "MCA"}
 
 
 class Pc(Machine):
     """A PC with what `config` says. The disks' nodes stay whoever's they are."""
+
+    features = frozenset(SYSTEM_FEATURES) | FEATURES
 
     def __init__(self, config: PcConfig, *, native: bool = True) -> None:
         super().__init__(native=native)
@@ -48,10 +53,10 @@ class Pc(Machine):
     # -- what is on the board -------------------------------------------------------------------------------
 
     def _add_board(self) -> None:
-        self.pic = InterruptControllers(self.processor.set_interrupt)
-        self.bus.add(self.pic)
+        self.interrupts = Interrupts(self, self.time_stamp)
+        self.msrs = MachineRegisters(self.interrupts.registers())
         self.pci = PciBus(self.bus, self.space, self.pci_interrupt)
-        self.isa_bridge = IsaBridge(self.set_irq, self.reset)
+        self.isa_bridge = IsaBridge(self.interrupts.set_irq, self.reset)
         self.pci.add(HostBridge(self.space, self.ram), 0)
         self.pci.add(self.isa_bridge, 1)
         self.timer = IntervalTimer(self.irq(0), self.now)
@@ -69,11 +74,7 @@ class Pc(Machine):
 
     def irq(self, number: int) -> Line:
         """A line of the ISA bus, for a chip."""
-        return lambda high: self.set_irq(number, high)
-
-    def set_irq(self, number: int, high: bool) -> None:
-        if number < 16:
-            self.pic.set_line(number, high)
+        return self.interrupts.line(number)
 
     def pci_interrupt(self, slot: int, pin: int, asserted: bool) -> None:
         """A card's pin: the board's wiring leads it to one of four lines of the south bridge."""
@@ -107,8 +108,23 @@ class Pc(Machine):
         """The address of the ACPI root pointer, 0 without one."""
         return 0
 
+    # -- what the processor asks for ------------------------------------------------------------------------
+
     def acknowledge(self) -> int:
-        return self.pic.acknowledge()
+        return self.interrupts.local.acknowledge()
+
+    def priority_changed(self, priority: int) -> None:
+        self.interrupts.local.set_priority(priority)
+
+    def time_stamp(self) -> int:
+        """The guest's time stamp counter."""
+        return self.clock() + self.processor.core.cpu.tsc_offset & (1 << 64) - 1
+
+    def read_msr(self, number: int) -> int | None:
+        return self.msrs.read(number)
+
+    def write_msr(self, number: int, value: int) -> bool:
+        return self.msrs.write(number, value)
 
     # -- reset ----------------------------------------------------------------------------------------------
 
@@ -126,8 +142,9 @@ class Pc(Machine):
         if not self.config.reboot:
             self.end(0)
             return
-        self.bus.reset()
         self.processor.reset()
+        self.msrs.reset()
+        self.bus.reset()
 
     def triple_fault(self) -> None:
         """The board resets; a machine that shall not start anew tells what has happened."""

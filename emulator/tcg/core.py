@@ -157,6 +157,7 @@ class Core:
     noise: FnPtr[[u64], u64]  # random bits
     read_msr: FnPtr[[u64, u32, Ptr[u64]], u32]  # MSRs that are no field of `Cpu`: number, value; 0 is #GP
     write_msr: FnPtr[[u64, u32, u64], u32]
+    priority_changed: FnPtr[[u64, u64], None]  # CR8 was written
 
     scratch: Array[u64, 2]  # the operand of a read-modify-write that cannot access memory directly
     scratch_address: u64

@@ -40,6 +40,9 @@ class Platform:
         """The vector of the interrupt that the interrupt controller asks for."""
         return 0xFF
 
+    def priority_changed(self, priority: int) -> None:
+        """CR8 was written, the class of interrupts that the processor does not want: 0 to 15."""
+
     def clock(self) -> int:
         """The time stamp counter."""
         return time.perf_counter_ns()
@@ -77,6 +80,7 @@ def connect(processor: Processor, platform: Platform) -> list[Any]:
         "port_in": (lambda _, port, size: platform.read_port(port, size) & ALL_ONES, ALL_ONES),
         "port_out": (lambda _, port, size, value: platform.write_port(port, size, value), None),
         "acknowledge": (lambda _: platform.acknowledge(), 0),
+        "priority_changed": (lambda _, priority: platform.priority_changed(priority), None),
         "identify": (identify, None),
         "clock": (lambda _: platform.clock() & ALL_ONES, 0),
         "noise": (lambda _: platform.noise() & ALL_ONES, 0),

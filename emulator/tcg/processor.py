@@ -145,6 +145,11 @@ class Processor:
         self.mmu.set_a20(enabled)
         self.code.flush_jumps(self.address)
 
+    def interrupt_unmaskable(self) -> None:
+        """An NMI."""
+        self.core.nmi_request = 1
+        self.core.exit_flag = 1
+
     def set_interrupt(self, asserted: bool) -> None:
         """The line of the interrupt controller, from any thread."""
         self.core.interrupt_line = asserted

@@ -5,7 +5,7 @@ paging and interrupts are not instructions. The vendor is Intel, as whose proces
 differ.
 
     >>> hex(cpuid(7, 0, set(SYSTEM_FEATURES)).ebx)
-    '0x1c25c9'
+    '0x1c25cb'
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ SYSTEM_FEATURES: dict[str, FeatureBit] = {
     "PAT": FeatureBit(1, 0, "edx", 16),
     "PSE36": FeatureBit(1, 0, "edx", 17),
     "PCID": FeatureBit(1, 0, "ecx", 17),
+    "TSC_ADJUST": FeatureBit(7, 0, "ebx", 1),
     "SMEP": FeatureBit(7, 0, "ebx", 7),
     "NX": FeatureBit(0x80000001, 0, "edx", 20),
     "PDPE1GB": FeatureBit(0x80000001, 0, "edx", 26),
@@ -51,10 +52,14 @@ MACHINE_FEATURES: dict[str, FeatureBit] = {
     "INVARIANT_TSC": FeatureBit(0x80000007, 0, "edx", 8),
 }
 OSXSAVE = 1 << 27
+CRYSTAL = 1_000_000_000  # Hz: the clock of the time stamp counter and of the local APIC's timer
+MEGAHERTZ = 1_000_000
+HYPERVISOR_LEAF, TIMING_LEAF = 0x40000000, 0x40000010
+HYPERVISOR_VENDOR = b"imgtools\0\0\0\0"
 
 INSTRUCTION_FEATURES = frozenset(form.feature for form in FORMS) - {BASE}
 LEAVES_WITH_SUBLEAVES = {4, 7, 0xB, 0xD}  # all others ignore ECX
-MAX_BASIC, MAX_EXTENDED = 0xD, 0x80000008
+MAX_BASIC, MAX_EXTENDED = 0x16, 0x80000008
 
 
 class Leaf(NamedTuple):
@@ -69,7 +74,8 @@ def cpuid(leaf: int, subleaf: int, features: Collection[str], *, osxsave: bool =
 
     `features` are names of SYSTEM_FEATURES and MACHINE_FEATURES, `osxsave` is the bit of CR4.
     """
-    if not (leaf <= MAX_BASIC or 0x80000000 <= leaf <= MAX_EXTENDED):
+    virtual = "HYPERVISOR" in features and HYPERVISOR_LEAF <= leaf <= TIMING_LEAF
+    if not (leaf <= MAX_BASIC or virtual or 0x80000000 <= leaf <= MAX_EXTENDED):
         leaf = MAX_BASIC  # beyond the last leaf the processor answers as for the last basic one
     if leaf not in LEAVES_WITH_SUBLEAVES:
         subleaf = 0
@@ -104,6 +110,14 @@ def _fixed(leaf: int, subleaf: int, apic_id: int) -> Leaf:
             return Leaf(XCR0_BITS, XSAVE_SIZE, XSAVE_SIZE)
         case 0xD, 1:
             return Leaf(0, XSAVE_SIZE)
+        case 0x15, _:
+            return Leaf(1, 1, CRYSTAL)
+        case 0x16, _:
+            return Leaf(CRYSTAL // MEGAHERTZ, CRYSTAL // MEGAHERTZ, 100)
+        case 0x40000000, _:  # of a hypervisor: there is no one to talk to but its timing
+            return Leaf(TIMING_LEAF, *_words(HYPERVISOR_VENDOR, 0, 1, 2))
+        case 0x40000010, _:
+            return Leaf(CRYSTAL // 1000, CRYSTAL // 1000)
         case 0x80000000, _:
             return Leaf(MAX_EXTENDED)
         case ((0x80000002 | 0x80000003 | 0x80000004), _):

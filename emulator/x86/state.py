@@ -102,7 +102,6 @@ class Cpu:
     sysenter_eip: u64
     tsc_aux: u64
     tsc_offset: u64
-    apic_base: u64
     pat: u64
     misc_enable: u64
     xss: u64
@@ -123,7 +122,7 @@ class Cpu:
 
 # MSRs that are nothing but a field of the state (SDM Vol. 4, section 2.1); writing one may have conditions.
 MSR_FIELDS = {
-    0x01B: "apic_base",
+    0x03B: "tsc_offset",  # IA32_TSC_ADJUST: what was added to the counter since the reset
     0x174: "sysenter_cs",
     0x175: "sysenter_esp",
     0x176: "sysenter_eip",
@@ -162,7 +161,6 @@ def reset(cpu: Any) -> None:
     cpu.xcr0 = 1
     for number in range(8):
         cpu.debug[number] = {6: 0xFFFF0FF0, 7: 0x400}.get(number, 0)
-    cpu.apic_base = 0xFEE00900
     cpu.pat = 0x0007040600070406
     cpu.x87_control, cpu.x87_tags = 0x40, 0x5555
     cpu.mxcsr = 0x1F80

@@ -140,6 +140,7 @@ def set_control(core: Ptr[Core], number: u32, value: u64) -> bool:
             if value > 15:
                 return fault(core, GP, 0)
             core.cpu.cr8 = value
+            core.priority_changed(u64(core), value)
     return True
 
 

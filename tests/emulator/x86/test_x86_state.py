@@ -99,5 +99,5 @@ def test_cpuid_leaves() -> None:
     words = b"".join(word.to_bytes(4, "little") for leaf in brand for word in leaf)
     assert words.rstrip(b"\0") == b"imgtools virtual CPU"
     assert cpuid.cpuid(0x80000008, 0, ()).eax == 0x3028
-    assert cpuid.cpuid(0x4000_0000, 0, ()) == cpuid.cpuid(0xD, 0, ())
+    assert cpuid.cpuid(0x4000_0000, 0, ()) == cpuid.cpuid(cpuid.MAX_BASIC, 0, ())
     assert cpuid.cpuid(0xD, 0, ()).ebx == 576
