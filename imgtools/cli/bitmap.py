@@ -63,7 +63,8 @@ def run(arguments: Any) -> int:
         if arguments.source is None:
             act_in_turn(arguments, node, name, node)
         else:
-            with open_named(named(arguments.source, arguments.source_format, False), arguments) as source:
+            other = named(arguments.source, arguments.source_format, False)
+            with open_named(other, arguments, backing=False) as source:
                 act_in_turn(arguments, node, name, source)
     return 0
 

@@ -179,6 +179,6 @@ class _Conversion:
         )
 
     def _starts_as_zeroes(self, target: Node) -> bool:
-        """Whether the target is new and empty: neither on a backing file nor where a device held something before."""
+        """Whether the target is new and holds nothing, not even what a device held before."""
         on_device = any(getattr(child, "is_device", False) for child in target.children.values())
-        return self.new is not None and not self.backing and not on_device and target.starts_as_zeroes
+        return self.new is not None and not on_device and target.starts_as_zeroes

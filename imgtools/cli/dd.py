@@ -72,6 +72,6 @@ def run(arguments: Any) -> int:
         if start > source.size:
             raise Complaint(f"{values['if']}: cannot skip to specified offset")
         made = named(new.filename, format.name, False)
-        with Unfinished(new.path, made=True), open_named(made, arguments, writable=True) as copy:
+        with Unfinished(new.path, made=True), open_named(made, arguments, writable=True, share=False) as copy:
             copy_range(source, copy, start, min(copy.size, end - start))
     return 0

@@ -22,6 +22,8 @@ def show_create_options(format: str, filename: str | None) -> int:
         found = find_format(format)
     except BadOption:
         raise Complaint(f"Unknown file format '{format}'") from None
+    if not found.create_options:
+        raise Complaint(f"Format driver '{format}' does not support image creation")
     if filename is None:
         console.say(f"Supported {format} options:")
         show(own_options(found))

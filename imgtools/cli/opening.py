@@ -58,12 +58,15 @@ def open_named(
     options: dict[str, Any] | None = None,
 ) -> Node:
     """Open what the user named; a failure says that it could not be opened, and why."""
+    share = getattr(arguments, "force_share", False) if share is None else share
+    if share and writable:
+        raise could_not_open(target.shown, BadOption("force-share=on can only be used with read-only images"))
     context = Context(
         writable=writable,
         gate=gate or gate_of(arguments),
         backing=backing,
         cache=cache,
-        share=getattr(arguments, "force_share", False) if share is None else share,
+        share=share,
         checking=checking,
         options=options,
         objects=objects_of(arguments),

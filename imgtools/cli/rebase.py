@@ -58,7 +58,7 @@ def run(arguments: Any) -> int:
     source_cache = cache_mode(arguments.source_cache, "writeback", "source cache option")
     target = named(arguments.operands[0], arguments.format, arguments.image_opts)
     with (
-        open_named(target, arguments, writable=True, backing=not arguments.unsafe, cache=cache) as top,
+        open_named(target, arguments, writable=True, share=False, backing=not arguments.unsafe, cache=cache) as top,
         progress_of(arguments, "rebase") as progress,
     ):
         if arguments.backing_format is not None:

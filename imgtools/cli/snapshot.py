@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from imgtools.cli import console
@@ -9,7 +10,7 @@ from imgtools.cli.arguments import FORCE_SHARE, OPENING, QUIET
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.info import snapshot_table
 from imgtools.cli.opening import named, open_named
-from imgtools.errors import BadOption, ImageError, NotFound
+from imgtools.errors import ImageError, NotFound
 from imgtools.operations.info import SnapshotInfo
 from imgtools.operations.snapshot import keeper
 
@@ -54,10 +55,7 @@ def run(arguments: Any) -> int:
     if len(arguments.operands) != 1:
         raise UsageError("Expecting one image file name")
     target = named(arguments.operands[0], None, arguments.image_opts)
-    writable = arguments.action != "list"
-    if writable and arguments.force_share:
-        raise BadOption(f"Could not open '{target.shown}': force-share=on can only be used with read-only images")
-    with open_named(target, arguments, writable=writable) as node:
+    with open_named(target, arguments, writable=arguments.action != "list") as node:
         if arguments.action == "list":
             show(node)
         elif arguments.action:
@@ -105,6 +103,8 @@ def _peers_reason(action: str, error: ImageError) -> str:
     reason = os.strerror(error.errno)
     if action == "create":
         return f"-{error.errno} ({reason})"
+    if action == "apply" and error.errno == errno.ENOTSUP:
+        return "Block driver does not support snapshots"
     if action == "apply":
         return f"Failed to load snapshot: {reason}"
     return error.message

@@ -71,9 +71,11 @@ def copy_bitmaps(source: Node, target: Node, *, warn: Callable[[str], None]) -> 
     for bitmap in bitmaps_of(source):
         if bitmap.inconsistent:
             continue
+        doing = "create"
         try:
             copies.add(bitmap.name, bitmap.granularity, enabled=bitmap.enabled)
+            doing = "populate"
             copies.merge(bitmap.name, bitmap)
         except ImageError as error:
-            error.message = f"Failed to populate bitmap {bitmap.name}: {error.message}"
+            error.message = f"Failed to {doing} bitmap {bitmap.name}: {error.message}"
             raise

@@ -64,7 +64,7 @@ def convert(
     """Copy `sources`, concatenated, to the start of `target`.
 
     compress         store compressed units, at `level` (None: the format's balance of speed and size)
-    target_is_zero   the target reads as zeroes already, so zeroes need not be written
+    target_is_zero   the target reads as zeroes already where it has no backing file, so zeroes need not be written
     top_layer_only   what the sources have from their backing files is there already, under or in the target
     sparse_size      shortest run of zero bytes that is not written as data; 0 writes every byte
     in_order         write in the order of the disk
@@ -144,6 +144,9 @@ class _Job:
         self.skip_zeroes = target_is_zero and not top_layer_only
         self.top_layer_only = top_layer_only
         self.sparse_size = sparse_size
+        below = target.backing
+        self.unwritten = below.size if target_is_zero and top_layer_only and below is not None else target.size
+        """From where on a target without anything of its own reads as zeroes: behind the end of its backing file."""
         unit = getattr(target, "cluster_size", None) or PAGE
         self.unit = self.compressing.compression_unit if isinstance(self.compressing, Compressing) else min(unit, CHUNK)
         self.zero_unit = max(self.unit if self.compressing else 0, round_up(sparse_size, SECTOR)) or self.unit
@@ -172,6 +175,7 @@ class _Job:
             end = start + length
             if kind not in (DATA, COMPRESSED) and self.sparse_size:
                 start = max(start, run.covered)
+                end = min(end, max(start, self.unwritten - base))
                 if not self.skip_zeroes and start < end:
                     yield from run.take()
                     yield Piece(source, start, end - start, base, False, None, 0)

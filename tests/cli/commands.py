@@ -274,6 +274,13 @@ check v2.qcow2
 check snap.qcow2
 check disk.vdi
 check disk.vmdk
+check disk.qed
+check -r all disk.qed
+check --output=json disk.qed
+check disk.parallels
+check -r leaks disk.parallels
+check --output=json disk.parallels
+check -U -r all base.qcow2
 check disk.raw
 check -f raw base.qcow2
 check -f qcow2 base.qcow2
@@ -657,6 +664,9 @@ convert -F raw disk.raw new
 convert -B base.qcow2 -O qcow2 disk.raw new
 convert -B base.qcow2 -F qcow2 -O qcow2 top.qcow2 new && compare top.qcow2 new && info new
 convert -B base.qcow2 -F qcow2 -O qcow2 disk.raw top.qcow2 new
+convert -B base.qcow2 -F qcow2 -O qcow2 top.qcow2 new && map --output=json new
+convert -B top.qcow2 -F qcow2 -O qcow2 base.qcow2 new && map --output=json new && compare base.qcow2 new
+convert -B base.qcow2 -F qcow2 -O qcow2 larger.qcow2 new && map --output=json new && compare larger.qcow2 new
 convert -o backing_file=base.qcow2 -O qcow2 top.qcow2 new
 convert -o backing_file=base.qcow2,backing_fmt=qcow2 -O qcow2 top.qcow2 new && compare top.qcow2 new
 convert -n disk.raw nothing
@@ -744,6 +754,8 @@ snapshot -c a base.qcow2 && resize base.qcow2 2M && snapshot -a a base.qcow2 && 
 snapshot -c a base.qcow2 && resize --shrink base.qcow2 512k && snapshot -a 1 base.qcow2 && compare base.qcow2 base.raw
 snapshot -a first snap.qcow2 && check snap.qcow2 && compare snap.qcow2 base.raw
 snapshot -a nope snap.qcow2
+snapshot -a a disk.vdi
+snapshot -U -d first snap.qcow2
 snapshot -a '' snap.qcow2
 snapshot -d nope snap.qcow2
 snapshot -d 1 snap.qcow2
@@ -805,6 +817,8 @@ bitmap --add base.qcow2 b && bitmap -b disk.raw -F foo --merge x base.qcow2 b
 bitmap --add base.qcow2 b && bitmap --add larger.qcow2 c && bitmap -b larger.qcow2 --merge c base.qcow2 b
 bitmap --clear -f raw disk.raw b
 bitmap --merge x disk.raw b
+bitmap --add base.qcow2 b && bitmap --merge a -b top.qcow2 base.qcow2 b
+bitmap --add base.qcow2 b && bitmap --add larger.qcow2 b && convert -n --bitmaps -O qcow2 base.qcow2 larger.qcow2
 bitmap --add nothing b
 bitmap -q --add base.qcow2 b
 bitmap --foo base.qcow2 b
