@@ -6,7 +6,9 @@
 | `channel.py` | the ports of two units |
 | `bus_master.py` | DMA |
 | `unit.py` | registers and protocols of any unit |
-| `settings.py`, `smart.py`, `disk.py`, `identify.py` | the commands of a hard disk |
+| `settings.py`, `smart.py`, `disk.py` | the commands of a hard disk |
+| `packet.py`, `cdrom.py`, `disc.py` | the commands of a CD-ROM drive |
+| `identify.py` | what both are |
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from imgtools.errors import BadOption
 from ..device import Line
 from ..medium import Medium, OnError, report
 from ..pci import PciBus
+from .cdrom import CdRom
 from .controller import IdeController
+from .disc import FRAME
 from .disk import Disk
 from .unit import Unit
 
@@ -73,4 +77,6 @@ def arrange(drives: Sequence[Drive]) -> dict[int, Drive]:
 
 def make_unit(drive: Drive, place: int, on_error: OnError) -> Unit:
     serial = drive.serial or f"IM{place + 1:05}"
+    if drive.media == "cdrom":
+        return CdRom(Medium(drive.node, FRAME, read_only=True, on_error=on_error), serial=serial)
     return Disk(Medium(drive.node, read_only=drive.read_only, on_error=on_error), serial=serial)

@@ -17,7 +17,7 @@ from emulator.softmmu.space import AddressSpace
 
 from ..gather import Gather, WildAddress, join
 from ..medium import BadSector
-from .unit import Unit
+from .unit import Refused, Unit
 
 COMMAND, STATUS, TABLE = 0, 2, 4
 START, TO_MEMORY = 0x01, 0x08  # command
@@ -88,9 +88,9 @@ class BusMaster:
                 memory.write_to(unit, 0)
         except WildAddress:
             self.status = self.status & ~ACTIVE | FAILED
-        except BadSector as bad:
+        except (BadSector, Refused) as error:
             self.status &= ~ACTIVE
-            unit.dma_failed(bad)
+            unit.give_up(error)
         else:
             unit.dma_done()
 

@@ -154,12 +154,12 @@ class Unit:
     def _go_on(self, name: str, *arguments: int) -> None:
         try:
             getattr(self, name)(*arguments)
-        except Refused as refused:
-            self._drop_transfer()
-            self.fail(refused)
-        except BadSector as bad:
-            self._drop_transfer()
-            self.fail(self.refusal(bad))
+        except (Refused, BadSector) as error:
+            self.give_up(error)
+
+    def give_up(self, error: Refused | BadSector) -> None:
+        self._drop_transfer()
+        self.fail(self.refusal(error) if isinstance(error, BadSector) else error)
 
     def refusal(self, bad: BadSector) -> Refused:
         """What a sector that cannot be read or written is for the host."""
@@ -218,7 +218,7 @@ class Unit:
         self.dma_ready()
 
     def readinto(self, offset: int, view: memoryview) -> None:
-        """The bus master reads a part of what a command gives. BadSector ends the transfer."""
+        """The bus master reads a part of what a command gives. BadSector and Refused end the transfer."""
         view[:] = self.data[offset : offset + len(view)]
 
     def write(self, offset: int, data: Buffer) -> None:
@@ -231,16 +231,15 @@ class Unit:
         then, self.dma = self.dma.then, None
         self._go_on(then)
 
-    def dma_failed(self, bad: BadSector) -> None:
-        self._drop_transfer()
-        self.fail(self.refusal(bad))
-
     # -- state ----------------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, Any]:
-        state = {name: value for name, value in vars(self).items() if name not in self.wiring}
-        return state | {"data": self.data.hex(), "dma": self.dma and asdict(self.dma)}
+        fields = {name: value for name, value in vars(self).items() if name not in self.wiring}
+        data = {name: value.hex() for name, value in fields.items() if isinstance(value, memoryview)}
+        return fields | data | {"dma": self.dma and asdict(self.dma)}
 
     def load(self, state: dict[str, Any]) -> None:
-        dma = state["dma"] and Dma(**state["dma"])
-        vars(self).update(state | {"data": memoryview(bytearray.fromhex(state["data"])), "dma": dma})
+        for name, value in state.items():
+            is_data = isinstance(getattr(self, name), memoryview)
+            setattr(self, name, memoryview(bytearray.fromhex(value)) if is_data else value)
+        self.dma = state["dma"] and Dma(**state["dma"])
