@@ -60,9 +60,9 @@ class Machine(Platform):
         return time.perf_counter_ns() - self._started
 
     def end(self, status: int) -> None:
-        """End the machine with an exit status."""
+        """From any thread: end the machine with an exit status."""
         self.exit_status = status
-        self.processor.request_exit()
+        self.wake()
 
     def post(self, function: Callable[[], None]) -> None:
         """From any thread: call a function in the machine's thread, between two instructions."""
