@@ -10,19 +10,13 @@ from emulator.hw import ide, virtio
 from emulator.hw.debug_console import DebugConsole
 from emulator.hw.debug_exit import DebugExit
 from emulator.hw.device import Line
-from emulator.hw.i440fx import HostBridge
-from emulator.hw.pci import PciBus
-from emulator.hw.piix3 import IsaBridge
-from emulator.hw.pit import IntervalTimer
-from emulator.hw.port92 import SystemControl
 from emulator.hw.uart import SerialPort
 from emulator.x86.cpuid import SYSTEM_FEATURES
 
+from .chipset import Chipset
 from .config import IDE, PcConfig
-from .interrupts import Interrupts
 from .kernels import load_kernel
 from .machine import Machine
-from .msrs import MachineRegisters
 
 LOW_LIMIT = 3 << 30  # RAM below 4 GiB ends here at the latest
 HIGH_START = 4 << 30
@@ -53,16 +47,10 @@ class Pc(Machine):
     # -- what is on the board -------------------------------------------------------------------------------
 
     def _add_board(self) -> None:
-        self.interrupts = Interrupts(self, self.time_stamp)
-        self.msrs = MachineRegisters(self.interrupts.registers())
-        self.pci = PciBus(self.bus, self.space, self.pci_interrupt)
-        self.isa_bridge = IsaBridge(self.interrupts.set_irq, self.reset)
-        self.pci.add(HostBridge(self.space, self.ram), 0)
-        self.pci.add(self.isa_bridge, 1)
-        self.timer = IntervalTimer(self.irq(0), self.now)
+        self.chipset = Chipset(self)
+        self.pci = self.chipset.pci
         self.serial = SerialPort(self.config.serial, self.irq(SERIAL_IRQ))
-        control = SystemControl(self.set_a20, self.reset)
-        for device in (self.timer, self.serial, control, DebugConsole(self.config.console), DebugExit(self.end)):
+        for device in (self.serial, DebugConsole(self.config.console), DebugExit(self.end)):
             self.bus.add(device)
 
     def _add_cards(self) -> None:
@@ -74,11 +62,15 @@ class Pc(Machine):
 
     def irq(self, number: int) -> Line:
         """A line of the ISA bus, for a chip."""
-        return self.interrupts.line(number)
+        return self.chipset.interrupts.line(number)
 
-    def pci_interrupt(self, slot: int, pin: int, asserted: bool) -> None:
-        """A card's pin: the board's wiring leads it to one of four lines of the south bridge."""
-        self.isa_bridge.interrupt_from(slot, pin, asserted)
+    def message_interrupt(self, address: int, data: int) -> None:
+        """A card's message signalled interrupt."""
+        self.chipset.interrupts.bus.message(address, data)
+
+    def press_power_button(self) -> None:
+        """From any thread: the system is asked to shut down."""
+        self.post(self.chipset.power.press_power_button)
 
     def power_on(self) -> None:
         """Start the firmware, or the kernel that is to be started without one."""
@@ -111,20 +103,20 @@ class Pc(Machine):
     # -- what the processor asks for ------------------------------------------------------------------------
 
     def acknowledge(self) -> int:
-        return self.interrupts.local.acknowledge()
+        return self.chipset.interrupts.local.acknowledge()
 
     def priority_changed(self, priority: int) -> None:
-        self.interrupts.local.set_priority(priority)
+        self.chipset.interrupts.local.set_priority(priority)
 
     def time_stamp(self) -> int:
         """The guest's time stamp counter."""
         return self.clock() + self.processor.core.cpu.tsc_offset & (1 << 64) - 1
 
     def read_msr(self, number: int) -> int | None:
-        return self.msrs.read(number)
+        return self.chipset.msrs.read(number)
 
     def write_msr(self, number: int, value: int) -> bool:
-        return self.msrs.write(number, value)
+        return self.chipset.msrs.write(number, value)
 
     # -- reset ----------------------------------------------------------------------------------------------
 
@@ -143,8 +135,9 @@ class Pc(Machine):
             self.end(0)
             return
         self.processor.reset()
-        self.msrs.reset()
+        self.chipset.msrs.reset()
         self.bus.reset()
+        self.power_on()
 
     def triple_fault(self) -> None:
         """The board resets; a machine that shall not start anew tells what has happened."""
