@@ -132,6 +132,9 @@ class VirtioDevice:
     def read_configuration(self, offset: int, size: int) -> int:
         return int.from_bytes(self.configuration()[offset : offset + size].ljust(size, b"\0"), "little")
 
+    def change_configuration(self, offset: int, size: int, value: int) -> None:
+        self.write_configuration(offset, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
+
     # -- for devices ----------------------------------------------------------------------------------------
 
     def fail(self, what: str) -> None:

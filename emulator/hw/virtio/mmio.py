@@ -98,9 +98,9 @@ class VirtioMmio(Device):
 
     def write_memory(self, offset: int, size: int, value: int) -> None:
         if offset >= Register.CONFIGURATION:
-            self.device.write_configuration(offset - Register.CONFIGURATION, value.to_bytes(size, "little"))
+            self.device.change_configuration(offset - Register.CONFIGURATION, size, value)
         elif size == 4:
-            self._write(offset, value)
+            self._write(offset, value & WORD)
 
     def _write(self, register: int, value: int) -> None:
         match register:

@@ -103,7 +103,7 @@ class VirtioPci(PciFunction):
 
     def write_ports(self, offset: int, size: int, value: int) -> None:
         if offset >= LEGACY_CONFIGURATION:
-            self._write_device(offset - LEGACY_CONFIGURATION, size, value)
+            self.device.change_configuration(offset - LEGACY_CONFIGURATION, size, value)
         else:
             self._write(LEGACY, offset, size, value)
 
@@ -120,12 +120,9 @@ class VirtioPci(PciFunction):
         if page == PLACES[NOTIFY]:
             self.device.notify(offset // NOTIFY_STEP)
         elif page == PLACES[DEVICE]:
-            self._write_device(offset, size, value)
+            self.device.change_configuration(offset, size, value)
         elif page == PLACES[COMMON]:
             self._write(COMMON_CONFIGURATION, offset, size, value)
-
-    def _write_device(self, offset: int, size: int, value: int) -> None:
-        self.device.write_configuration(offset, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
 
     def read_config(self, offset: int, size: int) -> int:
         data = self.access + ACCESS_DATA

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import random
+from errno import ENOSPC
+from struct import pack
 
 import pytest
-from virtio_driver import F_EVENT_INDEX, F_INDIRECT, TRANSPORTS, Disk, ranges
+from virtio_driver import F_EVENT_INDEX, F_INDIRECT, TRANSPORTS, WRITE, Disk, ranges
 
 import imgtools
 from emulator.hw.virtio.blk import VirtioBlk
+from imgtools import Node
+from imgtools.block.node import Filter
+from imgtools.block.protocols.memory import MemoryNode
+from imgtools.errors import InputOutput
 
 SIZE = 8 << 20
 IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES = 0, 1, 4, 8, 11, 13
@@ -51,3 +58,139 @@ def test_random_requests(node, transport, wanted):
                 model[place : place + size] = bytes(size)
     assert node.read(0, SIZE) == model
     assert disk.transport.interrupt_status() == 1 and not disk.machine.high
+
+
+class Watched(Filter):
+    """Counts flushes, and fails as often as it is told to."""
+
+    def __init__(self, child: Node) -> None:
+        super().__init__(child)
+        self.flushes = self.failures = 0
+
+    def fail(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise InputOutput("no space left on device", errno=ENOSPC)
+
+    def flush(self) -> None:
+        self.flushes += 1
+        super().flush()
+
+    def write(self, offset, data) -> None:
+        self.fail()
+        super().write(offset, data)
+
+    def readinto(self, offset, buffer) -> None:
+        self.fail()
+        super().readinto(offset, buffer)
+
+
+@pytest.fixture
+def watched():
+    return Watched(MemoryNode(content=random.Random(1).randbytes(SIZE)))
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_configuration(watched, transport):
+    disk = Disk(VirtioBlk(watched, "serial-number", queues=2), transport)
+    assert [disk.transport.configuration(place, 4) for place in (0, 4, 12, 20)] == [SIZE // 512, 0, 254, 512]
+    assert [disk.transport.configuration(place, size) for place, size in ((32, 1), (34, 2), (56, 1))] == [1, 2, 1]
+    assert disk.ask(GET_ID, 0, 20) == (OK, b"serial-number".ljust(20, b"\0"))
+
+
+def test_flushes(watched):
+    """Writes are durable after a flush, or at once where the driver wants that (5.2.6.2)."""
+    disk = Disk(VirtioBlk(watched), wanted=F_WRITE_CACHE | F_FLUSH)
+    disk.ask(OUT, 0, bytes(512))
+    assert watched.flushes == 0
+    assert disk.ask(FLUSH, 0, b"")[0] == OK and watched.flushes == 1
+    disk.transport.configure(32, 1, 0)
+    assert watched.flushes == 2 and disk.transport.configuration(32, 1) == 0
+    disk.ask(OUT, 0, bytes(512))
+    assert watched.flushes == 3
+    disk.start(0, 1, 64)
+    disk.ask(OUT, 0, bytes(512))
+    assert watched.flushes == 4
+    disk.start(F_FLUSH, 1, 64)
+    disk.ask(OUT, 0, bytes(512))
+    assert watched.flushes == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "sector", "data", "status"),
+    [
+        (IN, SIZE // 512, 512, IO_ERROR),
+        (IN, SIZE // 512 - 1, 1024, IO_ERROR),
+        (IN, (1 << 64) - 1, 512, IO_ERROR),
+        (IN, 0, 100, IO_ERROR),
+        (OUT, SIZE // 512 - 1, bytes(1024), IO_ERROR),
+        (OUT, 0, bytes(100), IO_ERROR),
+        (2, 0, 512, UNSUPPORTED),
+        (0xFFFFFFFF, 0, b"", UNSUPPORTED),
+        (DISCARD, 0, ranges((SIZE // 512 - 1, 2, 0)), IO_ERROR),
+        (DISCARD, 0, ranges((0, 1, 1)), UNSUPPORTED),
+        (DISCARD, 0, ranges((0, 1, 0))[:-1], UNSUPPORTED),
+        (DISCARD, 0, ranges((0, 0xFFFFFFFF, 0)), IO_ERROR),
+        (DISCARD, 0, ranges(*[(0, 1, 0)] * 33), UNSUPPORTED),
+        (WRITE_ZEROES, 0, ranges((0, 1, 2)), UNSUPPORTED),
+        (WRITE_ZEROES, 0, ranges(((1 << 64) - 1, 1, 0)), IO_ERROR),
+    ],
+)
+def test_requests_that_fail(watched, kind, sector, data, status):
+    before = watched.read(0, SIZE)
+    disk = Disk(VirtioBlk(watched))
+    assert disk.ask(kind, sector, data)[0] == status
+    assert watched.read(0, SIZE) == before and not disk.device.failure
+
+
+def test_a_read_only_disk(watched):
+    before = watched.read(0, SIZE)
+    disk = Disk(VirtioBlk(watched, read_only=True), wanted=F_READ_ONLY)
+    assert disk.features & F_READ_ONLY
+    for kind, data in ((OUT, bytes(512)), (DISCARD, ranges((0, 1, 0))), (WRITE_ZEROES, ranges((0, 1, 0)))):
+        assert disk.ask(kind, 0, data)[0] == IO_ERROR
+    assert disk.ask(IN, 1, 512) == (OK, before[512:1024]) and watched.read(0, SIZE) == before
+
+
+def test_errors_of_the_image(watched):
+    """The guest gets them, unless somebody has it tried again."""
+    disk = Disk(VirtioBlk(watched))
+    watched.failures = 2
+    assert disk.ask(OUT, 0, bytes(512))[0] == IO_ERROR and disk.ask(IN, 0, 512)[0] == IO_ERROR
+    assert disk.ask(OUT, 0, bytes(512))[0] == OK
+    seen = []
+    disk.device.on_error = lambda error: seen.append(error.errno) or True
+    watched.failures = 3
+    assert disk.ask(OUT, 0, b"x" * 512)[0] == OK and seen == [ENOSPC] * 3
+    assert watched.read(0, 512) == b"x" * 512
+
+
+def test_many_requests_at_once(node):
+    """A driver may make many available and tell of them once; work is done in turns, so that the machine goes on."""
+    disk = Disk(VirtioBlk(node), wanted=F_INDIRECT)
+    ring, size = disk.rings[0], 2 << 20
+    node.write(0, random.Random(2).randbytes(size))
+    for number in range(60):
+        header = disk.header + 32 * number
+        disk.memory[header : header + 16] = pack("<IIQ", IN, 0, 0)
+        ring.add([(header, 16, 0), (disk.data, size, WRITE), (header + 16, 1, WRITE)], disk.table + 48 * number)
+    ring.kick()
+    first = ring.finished()
+    assert 0 < len(first) < 60 and disk.machine.bus.next_event() is not None
+    disk.run_events()
+    assert len(first) + len(ring.finished()) == 60
+    assert disk.memory[disk.data : disk.data + size] == node.read(0, size)
+
+
+def test_save_and_load(watched):
+    """A machine's state goes on in another one."""
+    disk = Disk(VirtioBlk(watched), "modern", wanted=F_EVENT_INDEX | F_INDIRECT | F_WRITE_CACHE)
+    disk.transport.configure(32, 1, 0)
+    disk.ask(OUT, 3, b"a" * 512)
+    other = Disk(VirtioBlk(watched), "modern")
+    other.memory[:] = disk.memory
+    other.transport.card.load(json.loads(json.dumps(disk.transport.card.save())))
+    disk.device, disk.machine, disk.memory = other.device, other.machine, other.memory
+    disk.transport.machine, disk.rings[0].memory = other.machine, other.memory
+    assert disk.ask(IN, 3, 512, indirect=True) == (OK, b"a" * 512)
+    assert disk.transport.configuration(32, 1) == 0 and disk.transport.interrupt_status() == 1

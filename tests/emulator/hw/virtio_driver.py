@@ -287,6 +287,7 @@ class Ring:
         self.size, *places = driver.transport.set_up(number, size, address)
         self.descriptors, self.available, self.used = places
         self.memory = driver.machine.ram.view
+        self.memory[address : address + RING_SPACE] = bytes(RING_SPACE)
         self.free = list(range(self.size))
         self.added = self.seen = 0
         self.chains: dict[int, list[int]] = {}
