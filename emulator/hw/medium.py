@@ -60,6 +60,9 @@ class Medium:
     def discard(self, offset: int, length: int) -> None:
         self._insist(offset, lambda: self.node.discard(offset, length))
 
+    def zero(self, offset: int, length: int, *, unmap: bool) -> None:
+        self._insist(offset, lambda: self.node.zero(offset, length, unmap=unmap))
+
     def flush(self) -> None:
         self._insist(0, self.node.flush)
 

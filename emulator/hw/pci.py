@@ -199,6 +199,7 @@ class PciBus(Device):
     def __init__(self, bus: Bus, space: AddressSpace, interrupt: Callable[[int, int, bool], None]) -> None:
         self.bus, self.space = bus, space
         self.interrupt = interrupt
+        self.message: Callable[[int, int], None] = lambda address, data: None  # an interrupt: `data` written to memory
         self.address = 0
         self.functions: dict[tuple[int, int], PciFunction] = {}
         bus.add(self)

@@ -36,6 +36,7 @@ class Chipset:
         started = time.time_ns() - machine.now()
         self.isa_bridge = IsaBridge(self.interrupts.set_irq, machine.reset)
         self.pci = PciBus(machine.bus, machine.space, self.isa_bridge.interrupt_from)
+        self.pci.message = self.interrupts.bus.message
         self.power = PowerManagement(self.interrupts.line(SCI_IRQ), lambda: machine.end(0), machine.now)
         self.pci.add(HostBridge(machine.space, machine.ram), 0)
         self.pci.add(self.isa_bridge, BRIDGE_SLOT)

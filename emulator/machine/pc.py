@@ -11,6 +11,8 @@ from emulator.hw.debug_console import DebugConsole
 from emulator.hw.debug_exit import DebugExit
 from emulator.hw.device import Line
 from emulator.hw.uart import SerialPort
+from emulator.hw.virtio.console import VirtioConsole
+from emulator.hw.virtio.device import DRIVER_OK
 from emulator.x86.cpuid import SYSTEM_FEATURES
 
 from .chipset import Chipset
@@ -56,7 +58,7 @@ class Pc(Machine):
     def _add_cards(self) -> None:
         """Disks, network and what else is in a slot."""
         ide.attach(self.pci, self.irq, [drive for drive in self.config.drives if drive.interface == IDE])
-        virtio.add_cards(self.pci, self.config.drives)
+        self.virtio = virtio.attach(self.pci, self.config)
 
     # -- interrupts -----------------------------------------------------------------------------------------
 
@@ -146,5 +148,9 @@ class Pc(Machine):
         self.reset()
 
     def type(self, data: bytes) -> None:
-        """Bytes for the first serial port, from any thread."""
-        self.post(lambda: self.serial.receive(data))
+        """Bytes for the virtio console if the guest uses it, else for the first serial port, from any thread."""
+        self.post(lambda: self._terminal().receive(data))
+
+    def _terminal(self) -> SerialPort | VirtioConsole:
+        consoles = [device for device in self.virtio if isinstance(device, VirtioConsole) and device.status & DRIVER_OK]
+        return consoles[0] if consoles else self.serial

@@ -7,21 +7,41 @@ transports by which the driver reaches the device's registers, and the rest are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+import random
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from .blk import VirtioBlk, report
+from emulator.hw.medium import Medium, OnError, report
+
+from .blk import VirtioBlk
+from .console import VirtioConsole
+from .device import VirtioDevice
 from .pci import VirtioPci
+from .rng import VirtioRng
 
 if TYPE_CHECKING:
     from emulator.hw.pci import PciBus
-    from emulator.machine.config import Drive
-    from imgtools import ImageError
+    from emulator.machine.config import PcConfig
+
+RNG, CONSOLE = "virtio-rng", "virtio-console"
 
 
-def add_cards(pci: PciBus, drives: Iterable[Drive], on_error: Callable[[ImageError], bool] = report) -> None:
+def attach(pci: PciBus, config: PcConfig, on_error: OnError = report) -> list[VirtioDevice]:
     """Put what a machine's configuration asks for on its bus."""
-    for drive in drives:
+    devices = list(_devices(config, on_error))
+    for device in devices:
+        pci.add(VirtioPci(device))
+    return devices
+
+
+def _devices(config: PcConfig, on_error: OnError) -> Iterator[VirtioDevice]:
+    for drive in config.drives:
         if drive.interface == "virtio":
-            disk = VirtioBlk(drive.node, drive.serial, read_only=drive.read_only, on_error=on_error)
-            pci.add(VirtioPci(disk))
+            yield VirtioBlk(Medium(drive.node, read_only=drive.read_only, on_error=on_error), drive.serial)
+    if RNG in config.devices:
+        # A run that shall be like any other has random numbers that are, too.
+        source: Callable[[int], bytes] = random.Random(0).randbytes if config.icount else os.urandom
+        yield VirtioRng(source)
+    if CONSOLE in config.devices:
+        yield VirtioConsole(config.serial)

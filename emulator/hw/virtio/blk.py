@@ -1,23 +1,20 @@
 """virtio-blk: a disk (section 5.2). Requests are done as soon as the driver says that they are there, one by one.
 
-Data goes between the node and guest memory by `Gather`. What the image cannot do is answered with an error to the
-guest, unless `on_error` wants to try again.
+Data goes between the image and guest memory by `Gather`. What the image cannot do is answered with an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from imgtools import ImageError
+from emulator.hw.medium import BadSector, Medium
 
 from .device import VirtioDevice
 from .ring import Chain, RingError
 
 if TYPE_CHECKING:
     from emulator.hw.gather import Gather
-    from imgtools import Node
 
 SECTOR = 512
 QUEUE_SIZE = 256
@@ -55,33 +52,17 @@ class Refused(Exception):
         self.status = status
 
 
-def report(_: ImageError) -> bool:
-    """Nobody decides otherwise: the guest gets the error."""
-    return False
-
-
 class VirtioBlk(VirtioDevice):
-    """A disk of `node`, whose name for the guest is `serial`."""
+    """A disk, whose name for the guest is `serial`."""
 
     device_id = 2
     class_code = 0x010000
 
-    def __init__(
-        self,
-        node: Node,
-        serial: str = "",
-        *,
-        read_only: bool | None = None,
-        queues: int = QUEUES,
-        on_error: Callable[[ImageError], bool] = report,
-    ) -> None:
-        self.node = node
+    def __init__(self, medium: Medium, serial: str = "", *, queues: int = QUEUES) -> None:
+        self.medium = medium
         self.identity = serial.encode()[:ID_SIZE].ljust(ID_SIZE, b"\0")
-        self.read_only = node.read_only if read_only is None else read_only
-        self.on_error = on_error
-        self.sectors = node.size // SECTOR
         self.features = SEG_MAX | BLOCK_SIZE | FLUSH | WRITE_CACHE | (MANY_QUEUES if queues > 1 else 0)
-        self.features |= READ_ONLY if self.read_only else DISCARD | WRITE_ZEROES
+        self.features |= READ_ONLY if medium.read_only else DISCARD | WRITE_ZEROES
         super().__init__([QUEUE_SIZE] * queues)
 
     def reset(self) -> None:
@@ -92,19 +73,22 @@ class VirtioBlk(VirtioDevice):
 
     def configuration(self) -> bytes:
         return CONFIGURATION.pack(
-            self.sectors, 0, SEGMENTS, 0, 0, 0, SECTOR, 0, 0, 0, 0, self.write_cache, len(self.queues),
+            self.medium.sectors, 0, SEGMENTS, 0, 0, 0, SECTOR, 0, 0, 0, 0, self.write_cache, len(self.queues),
             MAX_RANGE, MAX_RANGES, 1, MAX_RANGE, MAX_RANGES, 1,
         )  # fmt: skip
 
     def write_configuration(self, offset: int, data: bytes) -> None:
         if offset == WRITE_CACHE_PLACE and self.accepted & WRITE_CACHE:
+            try:
+                if not data[0] & 1:
+                    self.medium.flush()
+            except BadSector:
+                return  # what is not durable yet needs its flush
             self.write_cache = bool(data[0] & 1)
-            if not self.write_cache:
-                self._insist(self.node.flush)
 
     @property
     def writes_back(self) -> bool:
-        """Whether writes need a flush to be durable (5.2.6.2). A driver that knows of none does not need it."""
+        """Whether writes need a flush to be durable (5.2.6.2). Those of a driver that knows of none do not."""
         return self.write_cache if self.accepted & WRITE_CACHE else bool(self.accepted & FLUSH)
 
     # -- requests -------------------------------------------------------------------------------------------
@@ -132,6 +116,8 @@ class VirtioBlk(VirtioDevice):
             written = self._do(kind, sector, source, target)
         except Refused as refused:
             status = refused.status
+        except BadSector:
+            status = IO_ERROR
         last.write(bytes((status,)))
         return written + 1
 
@@ -140,15 +126,15 @@ class VirtioBlk(VirtioDevice):
         match kind:
             case Kind.IN:
                 self._check(sector, target.size)
-                self._insist(lambda: target.read_from(self.node, sector * SECTOR))
+                target.read_from(self.medium, sector * SECTOR)
                 return target.size
             case Kind.OUT:
                 self._check(sector, source.size, writing=True)
-                self._insist(lambda: source.write_to(self.node, sector * SECTOR))
+                source.write_to(self.medium, sector * SECTOR)
                 if not self.writes_back:
-                    self._insist(self.node.flush)
+                    self.medium.flush()
             case Kind.FLUSH:
-                self._insist(self.node.flush)
+                self.medium.flush()
             case Kind.GET_ID:
                 return target.write(self.identity)
             case Kind.DISCARD | Kind.WRITE_ZEROES:
@@ -161,35 +147,26 @@ class VirtioBlk(VirtioDevice):
         """Discard, or write zeroes."""
         wanted = DISCARD if kind == Kind.DISCARD else WRITE_ZEROES
         if not self.features & wanted or source.size % RANGE.size or source.size > MAX_RANGES * RANGE.size:
-            raise Refused(IO_ERROR if self.read_only else UNSUPPORTED)
+            raise Refused(IO_ERROR if self.medium.read_only else UNSUPPORTED)
         for sector, count, flags in RANGE.iter_unpack(source.read()):
             if flags & ~(UNMAP if kind == Kind.WRITE_ZEROES else 0):
                 raise Refused(UNSUPPORTED)
             self._check(sector, count * SECTOR, writing=True, limit=MAX_RANGE * SECTOR)
             self._change(kind, sector * SECTOR, count * SECTOR, bool(flags & UNMAP))
         if not self.writes_back:
-            self._insist(self.node.flush)
+            self.medium.flush()
 
     def _change(self, kind: int, offset: int, length: int, unmap: bool) -> None:
         if kind == Kind.DISCARD:
-            self._insist(lambda: self.node.discard(offset, length))
+            self.medium.discard(offset, length)
         else:
-            self._insist(lambda: self.node.zero(offset, length, unmap=unmap))
+            self.medium.zero(offset, length, unmap=unmap)
 
     def _check(self, sector: int, size: int, *, writing: bool = False, limit: int = TURN) -> None:
         """Whether a range is on the disk, and may be written."""
-        on_disk = sector + size // SECTOR <= self.sectors
-        if size % SECTOR or not on_disk or size > limit or (writing and self.read_only):
+        on_disk = sector + size // SECTOR <= self.medium.sectors
+        if size % SECTOR or not on_disk or size > limit or (writing and self.medium.read_only):
             raise Refused(IO_ERROR)
-
-    def _insist(self, action: Callable[[], None]) -> None:
-        """Do it, as often as `on_error` wants."""
-        while True:
-            try:
-                return action()
-            except ImageError as error:
-                if not self.on_error(error):
-                    raise Refused(IO_ERROR) from error
 
     # -- state ----------------------------------------------------------------------------------------------
 

@@ -1,6 +1,8 @@
 """Virtio over PCI (section 4.1), as a transitional card: window 0 has the legacy registers, in ports (4.1.4.10), and
 window 4 the structures that capabilities point at (4.1.4), a page each.
 
+Window 1 is the table of MSI-X.
+
 | window 4 | structure |
 |---|---|
 | 0000h | common configuration |
@@ -15,6 +17,7 @@ from collections.abc import Mapping
 from struct import pack, pack_into, unpack_from
 from typing import TYPE_CHECKING, Any
 
+from emulator.hw.msix import MessageTable
 from emulator.hw.pci import Bar, PciFunction
 
 from .device import ANY_LAYOUT, WORD, VirtioDevice
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 VENDOR = 0x1AF4
 TRANSITIONAL, MODERN = 0x1000, 0x1040  # device IDs
 LEGACY_IDS = {1: 0, 2: 1, 3: 3, 4: 5}  # virtio device ID to what is added to 1000h (4.1.2.1)
-LEGACY_BAR, MODERN_BAR = 0, 4
+LEGACY_BAR, MESSAGE_BAR, MODERN_BAR = 0, 1, 4
 PORTS, PAGE = 128, 0x1000
 LEGACY_CONFIGURATION = 20  # the device's own registers, among the legacy ones
 NO_VECTOR = 0xFFFF
@@ -47,6 +50,7 @@ def by_offset(table: Mapping[str, tuple[int, int]]) -> dict[int, tuple[str, int,
 LEGACY = by_offset({
     "device_features": (0, 4), "legacy_features": (4, 4), "legacy_page": (8, 4), "legacy_size": (12, 2),
     "queue_select": (14, 2), "queue_notify": (16, 2), "status": (18, 1), "interrupt_status": (19, 1),
+    "config_vector": (20, 2), "queue_vector": (22, 2),
 })  # fmt: skip
 COMMON_CONFIGURATION = by_offset({
     "device_word": (0x00, 4), "features_word": (0x04, 4), "driver_word": (0x08, 4), "accepted_word": (0x0C, 4),
@@ -70,7 +74,9 @@ class VirtioPci(PciFunction):
         self.class_code = device.class_code
         ports = Bar(PORTS, io=True, read=self.read_ports, write=self.write_ports)
         memory = Bar(len(PLACES) * PAGE, read=self.read_window, write=self.write_window)
-        super().__init__({LEGACY_BAR: ports, MODERN_BAR: memory})
+        self.messages = MessageTable(len(device.queues) + 1)
+        super().__init__({LEGACY_BAR: ports, MESSAGE_BAR: self.messages.window, MODERN_BAR: memory})
+        self.messages.attach(self, MESSAGE_BAR)
         for structure, place in PLACES.items():
             self._add_structure(structure, place, pack("<I", NOTIFY_STEP) if structure == NOTIFY else b"")
         self.access = self._add_structure(CONFIG_ACCESS, 0, bytes(4))
@@ -86,9 +92,11 @@ class VirtioPci(PciFunction):
 
     def reset(self) -> None:
         super().reset()
+        self.messages.reset()
         self._restart()
 
     def _restart(self) -> None:
+        """The driver resets the device; what the bus knows of the card remains."""
         self.device.reset()
         self.selected = self.device_word = self.driver_word = 0
         self.config_vector = NO_VECTOR
@@ -97,15 +105,21 @@ class VirtioPci(PciFunction):
     # -- windows --------------------------------------------------------------------------------------------
 
     def read_ports(self, offset: int, size: int) -> int:
-        if offset >= LEGACY_CONFIGURATION:
-            return self.device.read_configuration(offset - LEGACY_CONFIGURATION, size)
+        own = self._legacy_configuration()
+        if offset >= own:
+            return self.device.read_configuration(offset - own, size)
         return self._read(LEGACY, offset, size)
 
     def write_ports(self, offset: int, size: int, value: int) -> None:
-        if offset >= LEGACY_CONFIGURATION:
-            self.device.change_configuration(offset - LEGACY_CONFIGURATION, size, value)
+        own = self._legacy_configuration()
+        if offset >= own:
+            self.device.change_configuration(offset - own, size, value)
         else:
             self._write(LEGACY, offset, size, value)
+
+    def _legacy_configuration(self) -> int:
+        """Where the device's own registers begin: behind those of MSI-X while that is enabled."""
+        return LEGACY_CONFIGURATION + (4 if self.messages.enabled else 0)
 
     def read_window(self, offset: int, size: int) -> int:
         page, offset = offset - offset % PAGE, offset % PAGE
@@ -134,6 +148,7 @@ class VirtioPci(PciFunction):
 
     def write_config(self, offset: int, size: int, value: int) -> None:
         super().write_config(offset, size, value)
+        self.messages.deliver()
         data = self.access + ACCESS_DATA
         if data - size < offset < data + 4:
             bar, place, length = self._accessed()
@@ -220,6 +235,8 @@ class VirtioPci(PciFunction):
                 self._restart()
             case "device_word" | "driver_word":
                 setattr(self, name, value)
+            case "config_vector":
+                self.config_vector = self._vector(value)
             case "legacy_features":
                 device.accept(value & (device.offered & WORD))
             case "accepted_word" if self.driver_word < 2:
@@ -239,14 +256,26 @@ class VirtioPci(PciFunction):
                 queue.set_size(value)
             case "queue_enable" if value == 1:
                 queue.ready = True
+            case "queue_vector":
+                queue.vector = self._vector(value)
+
+    def _vector(self, value: int) -> int:
+        """What a register of a vector then says (4.1.5.1.2.1)."""
+        return value if value < self.messages.vectors else NO_VECTOR
 
     # -- interrupts -----------------------------------------------------------------------------------------
 
     def signal(self, queue: Queue) -> None:
-        self._set_pending(self.pending | USED_BUFFER)
+        self._signal(queue.vector, USED_BUFFER)
 
     def signal_configuration(self) -> None:
-        self._set_pending(self.pending | CONFIG_CHANGE)
+        self._signal(self.config_vector, CONFIG_CHANGE)
+
+    def _signal(self, vector: int, reason: int) -> None:
+        if self.messages.enabled:
+            self.messages.interrupt(vector)
+        else:
+            self._set_pending(self.pending | reason)
 
     def _set_pending(self, pending: int) -> None:
         self.pending = pending
@@ -261,9 +290,14 @@ class VirtioPci(PciFunction):
         self.device.go_on()
 
     def save(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in FIELDS} | {"device": self.device.save()}
+        own = {name: getattr(self, name) for name in FIELDS}
+        return own | {"device": self.device.save(), "messages": self.messages.save(), "config": self.config.hex()}
 
     def load(self, state: dict[str, Any]) -> None:
+        self.config[:] = bytes.fromhex(state["config"])
         self.device.load(state["device"])
+        self.messages.load(state["messages"])
         vars(self).update({name: state[name] for name in FIELDS})
         self._set_pending(self.pending)
+        if self.pci is not None:
+            self.pci.map_windows(self)

@@ -11,6 +11,7 @@ import pytest
 from virtio_driver import F_EVENT_INDEX, F_INDIRECT, TRANSPORTS, WRITE, Disk, ranges
 
 import imgtools
+from emulator.hw.medium import Medium
 from emulator.hw.virtio.blk import VirtioBlk
 from imgtools import Node
 from imgtools.block.node import Filter
@@ -36,7 +37,7 @@ def node(request, tmp_path):
 def test_random_requests(node, transport, wanted):
     """Reads, writes and zeroes by several queues, in pieces; the disk is what a bytearray says."""
     rng = random.Random(transport)
-    disk = Disk(VirtioBlk(node), transport, wanted=wanted, queues=3)
+    disk = Disk(VirtioBlk(Medium(node)), transport, wanted=wanted, queues=3)
     model = bytearray(SIZE)
     for turn in range(60):
         count = rng.choice([1, 8, 100, 512])
@@ -92,7 +93,7 @@ def watched():
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_configuration(watched, transport):
-    disk = Disk(VirtioBlk(watched, "serial-number", queues=2), transport)
+    disk = Disk(VirtioBlk(Medium(watched), "serial-number", queues=2), transport)
     assert [disk.transport.configuration(place, 4) for place in (0, 4, 12, 20)] == [SIZE // 512, 0, 254, 512]
     assert [disk.transport.configuration(place, size) for place, size in ((32, 1), (34, 2), (56, 1))] == [1, 2, 1]
     assert disk.ask(GET_ID, 0, 20) == (OK, b"serial-number".ljust(20, b"\0"))
@@ -100,7 +101,7 @@ def test_configuration(watched, transport):
 
 def test_flushes(watched):
     """Writes are durable after a flush, or at once where the driver wants that (5.2.6.2)."""
-    disk = Disk(VirtioBlk(watched), wanted=F_WRITE_CACHE | F_FLUSH)
+    disk = Disk(VirtioBlk(Medium(watched)), wanted=F_WRITE_CACHE | F_FLUSH)
     disk.ask(OUT, 0, bytes(512))
     assert watched.flushes == 0
     assert disk.ask(FLUSH, 0, b"")[0] == OK and watched.flushes == 1
@@ -138,14 +139,14 @@ def test_flushes(watched):
 )
 def test_requests_that_fail(watched, kind, sector, data, status):
     before = watched.read(0, SIZE)
-    disk = Disk(VirtioBlk(watched))
+    disk = Disk(VirtioBlk(Medium(watched)))
     assert disk.ask(kind, sector, data)[0] == status
     assert watched.read(0, SIZE) == before and not disk.device.failure
 
 
 def test_a_read_only_disk(watched):
     before = watched.read(0, SIZE)
-    disk = Disk(VirtioBlk(watched, read_only=True), wanted=F_READ_ONLY)
+    disk = Disk(VirtioBlk(Medium(watched, read_only=True)), wanted=F_READ_ONLY)
     assert disk.features & F_READ_ONLY
     for kind, data in ((OUT, bytes(512)), (DISCARD, ranges((0, 1, 0))), (WRITE_ZEROES, ranges((0, 1, 0)))):
         assert disk.ask(kind, 0, data)[0] == IO_ERROR
@@ -154,12 +155,13 @@ def test_a_read_only_disk(watched):
 
 def test_errors_of_the_image(watched):
     """The guest gets them, unless somebody has it tried again."""
-    disk = Disk(VirtioBlk(watched))
-    watched.failures = 2
+    disk = Disk(VirtioBlk(Medium(watched)))
+    watched.failures = 100
     assert disk.ask(OUT, 0, bytes(512))[0] == IO_ERROR and disk.ask(IN, 0, 512)[0] == IO_ERROR
+    watched.failures = 0
     assert disk.ask(OUT, 0, bytes(512))[0] == OK
     seen = []
-    disk.device.on_error = lambda error: seen.append(error.errno) or True
+    disk.device.medium.on_error = lambda error: seen.append(error.errno) or True
     watched.failures = 3
     assert disk.ask(OUT, 0, b"x" * 512)[0] == OK and seen == [ENOSPC] * 3
     assert watched.read(0, 512) == b"x" * 512
@@ -167,7 +169,7 @@ def test_errors_of_the_image(watched):
 
 def test_many_requests_at_once(node):
     """A driver may make many available and tell of them once; work is done in turns, so that the machine goes on."""
-    disk = Disk(VirtioBlk(node), wanted=F_INDIRECT)
+    disk = Disk(VirtioBlk(Medium(node)), wanted=F_INDIRECT)
     ring, size = disk.rings[0], 2 << 20
     node.write(0, random.Random(2).randbytes(size))
     for number in range(60):
@@ -184,10 +186,10 @@ def test_many_requests_at_once(node):
 
 def test_save_and_load(watched):
     """A machine's state goes on in another one."""
-    disk = Disk(VirtioBlk(watched), "modern", wanted=F_EVENT_INDEX | F_INDIRECT | F_WRITE_CACHE)
+    disk = Disk(VirtioBlk(Medium(watched)), "modern", wanted=F_EVENT_INDEX | F_INDIRECT | F_WRITE_CACHE)
     disk.transport.configure(32, 1, 0)
     disk.ask(OUT, 3, b"a" * 512)
-    other = Disk(VirtioBlk(watched), "modern")
+    other = Disk(VirtioBlk(Medium(watched)), "modern")
     other.memory[:] = disk.memory
     other.transport.card.load(json.loads(json.dumps(disk.transport.card.save())))
     disk.device, disk.machine, disk.memory = other.device, other.machine, other.memory

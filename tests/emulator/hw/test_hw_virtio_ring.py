@@ -21,6 +21,7 @@ from virtio_driver import (
     request,
 )
 
+from emulator.hw.medium import Medium
 from emulator.hw.virtio.blk import VirtioBlk
 from emulator.hw.virtio.console import VirtioConsole
 from emulator.hw.virtio.net import VirtioNet
@@ -49,7 +50,7 @@ class Wire:
 
 
 DEVICES = {
-    "blk": lambda: VirtioBlk(MemoryNode(content=bytes(SIZE)), queues=2),
+    "blk": lambda: VirtioBlk(Medium(MemoryNode(content=bytes(SIZE))), queues=2),
     "console": lambda: VirtioConsole(lambda data: None, (80, 25)),
     "net": lambda: VirtioNet(Wire(), b"\x52\x54\x00\x12\x34\x56"),
     "rng": lambda: VirtioRng(),
@@ -143,7 +144,7 @@ def test_crimes(crime, transport):
     """The device stops, says so where the driver can know (2.1.2), and works again after a reset."""
     node = MemoryNode(content=bytes(range(256)) * 4096)
     before = bytes(node.content)
-    disk = Disk(VirtioBlk(node), transport, wanted=F_INDIRECT)
+    disk = Disk(VirtioBlk(Medium(node)), transport, wanted=F_INDIRECT)
     crime(disk)
     disk.rings[0].kick()
     assert disk.device.failure
@@ -158,7 +159,7 @@ def test_crimes(crime, transport):
 
 @pytest.mark.parametrize("place", ["descriptors", "available", "used"])
 def test_rings_outside_of_memory(place):
-    disk = Disk(VirtioBlk(MemoryNode(content=bytes(SIZE))))
+    disk = Disk(VirtioBlk(Medium(MemoryNode(content=bytes(SIZE)))))
     setattr(disk.device.queues[0], place, MEMORY - 1)
     disk.rings[0].add([(BUFFERS, 16, 0), (BUFFERS + 64, 1, WRITE)])
     disk.rings[0].kick()
@@ -167,7 +168,7 @@ def test_rings_outside_of_memory(place):
 
 def test_not_before_the_driver_is_ready():
     """A modern driver's buffers are left alone until DRIVER_OK (3.1.1)."""
-    disk = Disk(VirtioBlk(MemoryNode(content=bytes(SIZE))))
+    disk = Disk(VirtioBlk(Medium(MemoryNode(content=bytes(SIZE)))))
     transport = disk.transport
     transport.set_status(0)
     transport.set_status(3)
@@ -182,7 +183,7 @@ def test_not_before_the_driver_is_ready():
 
 
 def test_features_that_are_not_offered():
-    disk = Disk(VirtioBlk(MemoryNode(content=bytes(SIZE))))
+    disk = Disk(VirtioBlk(Medium(MemoryNode(content=bytes(SIZE)))))
     for features in (1 << 60 | 1 << 32, disk.offered & ~(1 << 32)):
         disk.transport.set_status(0)
         disk.transport.set_status(3)
