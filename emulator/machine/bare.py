@@ -19,7 +19,7 @@ from emulator.hw.pic import InterruptControllers
 from emulator.hw.pit import IntervalTimer
 from emulator.hw.uart import SerialPort
 
-from .firmware import Firmware
+from .bios.bare import BareBios
 from .machine import Machine
 
 MEMORY = 128 << 20
@@ -32,7 +32,7 @@ class BareMachine(Machine):
         super().__init__(native=native)
         self.ram = self.space.add_ram(0, memory)
         self.output = output
-        self.firmware: Firmware | None = None
+        self.firmware: BareBios | None = None
         self.interrupts = InterruptControllers(self.processor.set_interrupt)
         self.timer = IntervalTimer(self.interrupts.line(0), self.now)
         self.serial = SerialPort(output, self.interrupts.line(4))

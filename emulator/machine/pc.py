@@ -6,26 +6,33 @@ from 3 GiB to 4 GiB are devices. Interrupts: `irq(n)` is line n of the ISA bus, 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from emulator.hw import ide, virtio
 from emulator.hw.debug_console import DebugConsole
 from emulator.hw.debug_exit import DebugExit
 from emulator.hw.device import Line
+from emulator.hw.i8042 import KeyboardController
 from emulator.hw.uart import SerialPort
+from emulator.hw.vga.card import Vga
+from emulator.hw.vga.picture import save as save_picture
 from emulator.hw.virtio.console import VirtioConsole
 from emulator.hw.virtio.device import DRIVER_OK
 from emulator.x86.cpuid import SYSTEM_FEATURES
 
+from .bios.pc import Bios
 from .chipset import Chipset
 from .config import IDE, PcConfig
 from .kernels import load_kernel
 from .machine import Machine
+from .rom import add_firmware, display_rom
 
 LOW_LIMIT = 3 << 30  # RAM below 4 GiB ends here at the latest
 HIGH_START = 4 << 30
 LOW_MEMORY, VIDEO, BIOS_ROM, HIGH_MEMORY = 0x9FC00, 0xA0000, 0xE0000, 1 << 20
 TABLES = 1 << 16  # at the end of low RAM, for ACPI
 USABLE, RESERVED = 1, 2
-SERIAL_IRQ = 4
+SERIAL_IRQ, MOUSE_IRQ = 4, 12
 FEATURES = {"APIC", "TSC_DEADLINE", "ARAT", "HYPERVISOR", "INVARIANT_TSC", "MTRR", "MCE", "MCA"}
 
 
@@ -45,6 +52,7 @@ class Pc(Machine):
             self.high_ram = self.space.add_ram(HIGH_START, config.memory - LOW_LIMIT, name="ram above 4 GiB")
         self._add_board()
         self._add_cards()
+        self.firmware = None if config.bios else Bios(self)
 
     # -- what is on the board -------------------------------------------------------------------------------
 
@@ -52,11 +60,14 @@ class Pc(Machine):
         self.chipset = Chipset(self)
         self.pci = self.chipset.pci
         self.serial = SerialPort(self.config.serial, self.irq(SERIAL_IRQ))
-        for device in (self.serial, DebugConsole(self.config.console), DebugExit(self.end)):
+        self.keyboard = KeyboardController(self.irq(1), self.irq(MOUSE_IRQ), self.set_a20, self.reset, self.now)
+        for device in (self.serial, self.keyboard, DebugConsole(self.config.console), DebugExit(self.end)):
             self.bus.add(device)
 
     def _add_cards(self) -> None:
         """Disks, network and what else is in a slot."""
+        self.vga = Vga(self.now, display_rom() if self.config.bios else None)
+        self.vga.connect(self.pci)
         ide.attach(self.pci, self.irq, [drive for drive in self.config.drives if drive.interface == IDE])
         self.virtio = virtio.attach(self.pci, self.config)
 
@@ -76,6 +87,8 @@ class Pc(Machine):
 
     def power_on(self) -> None:
         """Start the firmware, or the kernel that is to be started without one."""
+        if self.config.bios is not None:
+            add_firmware(self.space, self.config.bios)
         if self.config.linux is not None:
             load_kernel(self, self.config.linux)
 
@@ -154,3 +167,16 @@ class Pc(Machine):
     def _terminal(self) -> SerialPort | VirtioConsole:
         consoles = [device for device in self.virtio if isinstance(device, VirtioConsole) and device.status & DRIVER_OK]
         return consoles[0] if consoles else self.serial
+
+    def type_text(self, text: str) -> None:
+        """Press the keys for a text, from any thread."""
+
+        def press() -> None:
+            self.keyboard.type_text(text)
+            self.bus.update(self.keyboard)
+
+        self.post(press)
+
+    def screenshot(self, path: str) -> None:
+        """What the display shows, as text for a name that ends in .txt, as PNG for any other."""
+        save_picture(self.vga, Path(path))

@@ -15,10 +15,10 @@ import imgtools
 from emulator.x86.instruction import CS
 from emulator.x86.state import reset
 
+from .bios.bare import BareBios
 from .elf import MAGIC as ELF_MAGIC
 from .elf import Executable, Segment, parse
 from .errors import ProgramError
-from .firmware import Firmware
 
 if TYPE_CHECKING:
     from .bare import BareMachine
@@ -172,6 +172,6 @@ def load_boot_sector(machine: BareMachine, path: Path) -> None:
         what = "no ELF file, and no disk whose first sector ends in 55 AA"
         raise ProgramError(f"{path}: this is no program: {what}")
     reset(machine.processor.core.cpu)
-    machine.firmware = Firmware(machine, disk)
+    machine.firmware = BareBios(machine, disk)
     machine.firmware.start(sector)
     machine.processor.state_changed()

@@ -78,10 +78,7 @@ class AddressSpace:
 
     def add_ram(self, first: int, size: int, *, priority: int = 0, name: str = "ram") -> Region:
         """Zeroed memory; place and size in whole pages."""
-        _check_pages(first, size)
-        flags = (ctypes.c_uint8 * (size // PAGE_SIZE))()
-        region = Region(first, size, RAM, priority, name, memory=mmap.mmap(-1, size), flags=flags)
-        return self._add(region)
+        return self._add(new_ram(size, name, first=first, priority=priority))
 
     def add_rom(self, first: int, data: bytes, *, priority: int = 1, name: str = "rom") -> Region:
         """Constant memory, filled up to whole pages with zeros."""
@@ -93,12 +90,7 @@ class AddressSpace:
 
     def add_alias(self, of: Region, start: int, size: int, *, writable: bool = True, priority: int = 1) -> Region:
         """The same RAM once more, above what hides it at its place; `start` is an offset in it."""
-        _check_pages(start, size)
-        pages = ctypes.c_uint8 * (size // PAGE_SIZE)
-        flags = pages.from_buffer(of.flags, start // PAGE_SIZE) if writable else None
-        kind, place = RAM if writable else ROM, of.first + start
-        alias = Region(place, size, kind, priority, of.name, memory=of.memory, start=of.start + start, flags=flags)
-        return self._add(alias)
+        return self._add(part_of(of, start, size, first=of.first + start, writable=writable, priority=priority))
 
     def add_mmio(
         self, first: int, size: int, read: ReadMmio, write: WriteMmio, *, priority: int = 1, name: str = "mmio"
@@ -247,6 +239,22 @@ def _exchanged(before: list[Piece], after: list[Piece]) -> Iterator[tuple[int, i
             place = high + 1
         if place <= last:
             yield place, last + 1 - place
+
+
+def new_ram(size: int, name: str = "ram", *, first: int = 0, priority: int = 0) -> Region:
+    """Zeroed memory that is in no space yet: `AddressSpace.move` shows it."""
+    _check_pages(first, size)
+    flags = (ctypes.c_uint8 * (size // PAGE_SIZE))()
+    return Region(first, size, RAM, priority, name, memory=mmap.mmap(-1, size), flags=flags)
+
+
+def part_of(of: Region, start: int, size: int, *, first: int = 0, writable: bool = True, priority: int = 1) -> Region:
+    """A piece of RAM once more, in no space yet."""
+    _check_pages(start, size)
+    pages = ctypes.c_uint8 * (size // PAGE_SIZE)
+    flags = pages.from_buffer(of.flags, start // PAGE_SIZE) if writable else None
+    kind = RAM if writable else ROM
+    return Region(first, size, kind, priority, of.name, memory=of.memory, start=of.start + start, flags=flags)
 
 
 def _check_pages(first: int, size: int) -> None:
