@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emulator.hw import ide, virtio
+from emulator.hw import floppy, ide, virtio
 from emulator.hw.debug_console import DebugConsole
 from emulator.hw.debug_exit import DebugExit
 from emulator.hw.device import Line
+from emulator.hw.dma import DmaControllers
 from emulator.hw.i8042 import KeyboardController
 from emulator.hw.uart import SerialPort
 from emulator.hw.vga.card import Vga
@@ -22,7 +23,7 @@ from emulator.x86.cpuid import SYSTEM_FEATURES
 
 from .bios.pc import Bios
 from .chipset import Chipset
-from .config import IDE, PcConfig
+from .config import FLOPPY, IDE, PcConfig
 from .kernels import load_kernel
 from .machine import Machine
 from .rom import add_firmware, display_rom
@@ -68,8 +69,12 @@ class Pc(Machine):
         """Disks, network and what else is in a slot."""
         self.vga = Vga(self.now, display_rom() if self.config.bios else None)
         self.vga.connect(self.pci)
-        ide.attach(self.pci, self.irq, [drive for drive in self.config.drives if drive.interface == IDE])
-        self.virtio = virtio.attach(self.pci, self.config)
+        on_error = self.config.on_error
+        self.dma = DmaControllers(self.space)
+        self.bus.add(self.dma)
+        floppy.attach(self.bus, self.irq(floppy.IRQ), self.dma, self.config.drives_on(FLOPPY), on_error)
+        ide.attach(self.pci, self.irq, self.config.drives_on(IDE), on_error)
+        self.virtio = virtio.attach(self.pci, self.config, on_error)
 
     # -- interrupts -----------------------------------------------------------------------------------------
 
