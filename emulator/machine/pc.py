@@ -21,6 +21,7 @@ from emulator.hw.virtio.console import VirtioConsole
 from emulator.hw.virtio.device import DRIVER_OK
 from emulator.x86.cpuid import SYSTEM_FEATURES
 
+from . import acpi
 from .bios.pc import Bios
 from .chipset import Chipset
 from .config import FLOPPY, IDE, PcConfig
@@ -31,7 +32,7 @@ from .rom import add_firmware, display_rom
 LOW_LIMIT = 3 << 30  # RAM below 4 GiB ends here at the latest
 HIGH_START = 4 << 30
 LOW_MEMORY, VIDEO, BIOS_ROM, HIGH_MEMORY = 0x9FC00, 0xA0000, 0xE0000, 1 << 20
-TABLES = 1 << 16  # at the end of low RAM, for ACPI
+TABLES, ROOT_SIZE = 1 << 16, 64  # at the end of low RAM, for ACPI
 USABLE, RESERVED = 1, 2
 SERIAL_IRQ, MOUSE_IRQ = 4, 12
 FEATURES = {"APIC", "TSC_DEADLINE", "ARAT", "HYPERVISOR", "INVARIANT_TSC", "MTRR", "MCE", "MCA"}
@@ -82,10 +83,6 @@ class Pc(Machine):
         """A line of the ISA bus, for a chip."""
         return self.chipset.interrupts.line(number)
 
-    def message_interrupt(self, address: int, data: int) -> None:
-        """A card's message signalled interrupt."""
-        self.chipset.interrupts.bus.message(address, data)
-
     def press_power_button(self) -> None:
         """From any thread: the system is asked to shut down."""
         self.post(self.chipset.power.press_power_button)
@@ -94,6 +91,13 @@ class Pc(Machine):
         """Start the firmware, or the kernel that is to be started without one."""
         if self.config.bios is not None:
             add_firmware(self.space, self.config.bios)
+        self._start()
+
+    def _start(self) -> None:
+        """After power-on and after each reset."""
+        if self.config.bios is None:
+            self.chipset.set_up()
+            self.acpi_root()
         if self.config.linux is not None:
             load_kernel(self, self.config.linux)
 
@@ -117,8 +121,17 @@ class Pc(Machine):
         return self.low_memory - TABLES
 
     def acpi_root(self) -> int:
-        """The address of the ACPI root pointer, 0 without one."""
-        return 0
+        """Put the ACPI tables into memory: the address of the root pointer."""
+        root = self.usable_low_memory()
+        tables = self.acpi_tables()
+        self.space.write(root, tables.root.at(root + ROOT_SIZE))
+        self.space.write(root + ROOT_SIZE, tables.tables.at(root + ROOT_SIZE))
+        return root
+
+    def acpi_tables(self) -> acpi.Tables:
+        """As the machine is now."""
+        floppy = any(drive.interface == FLOPPY for drive in self.config.drives)
+        return acpi.build(self.low_memory, self.chipset.power.base, floppy=floppy)
 
     # -- what the processor asks for ------------------------------------------------------------------------
 
@@ -157,7 +170,7 @@ class Pc(Machine):
         self.processor.reset()
         self.chipset.msrs.reset()
         self.bus.reset()
-        self.power_on()
+        self._start()
 
     def triple_fault(self) -> None:
         """The board resets; a machine that shall not start anew tells what has happened."""
