@@ -25,6 +25,7 @@ from . import acpi
 from .bios.pc import Bios
 from .chipset import Chipset
 from .config import FLOPPY, IDE, PcConfig
+from .firmware_files import configuration
 from .kernels import load_kernel
 from .machine import Machine
 from .rom import add_firmware, display_rom
@@ -54,6 +55,7 @@ class Pc(Machine):
             self.high_ram = self.space.add_ram(HIGH_START, config.memory - LOW_LIMIT, name="ram above 4 GiB")
         self._add_board()
         self._add_cards()
+        self.bus.add(configuration(self))
         self.firmware = None if config.bios else Bios(self)
 
     # -- what is on the board -------------------------------------------------------------------------------
