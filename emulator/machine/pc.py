@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emulator.hw import floppy, ide, virtio
+from emulator.hw import floppy, ide, net, virtio
 from emulator.hw.debug_console import DebugConsole
 from emulator.hw.debug_exit import DebugExit
 from emulator.hw.device import Line
@@ -78,6 +78,12 @@ class Pc(Machine):
         floppy.attach(self.bus, self.irq(floppy.IRQ), self.dma, self.config.drives_on(FLOPPY), on_error)
         ide.attach(self.pci, self.irq, self.config.drives_on(IDE), on_error)
         self.virtio = virtio.attach(self.pci, self.config, on_error)
+        self.network = net.attach(self.pci, self.config, self.now, self.post)
+
+    def close(self) -> None:
+        """End the network's thread, and close its sockets."""
+        if self.network is not None:
+            self.network.close()
 
     # -- interrupts -----------------------------------------------------------------------------------------
 
