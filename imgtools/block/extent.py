@@ -25,6 +25,8 @@ RESERVED = "reserved"
 """Reads as zeroes: a layer has a place for it, at `offset` of `storage`, where nothing was ever written."""
 COMPRESSED = "compressed"
 """Stored, but only readable through the node."""
+ABSENT = "absent"
+"""A server says that it has nothing here, but not that it reads as zeroes: only reading tells."""
 
 READS_ZERO = (ZERO, HOLE, RESERVED)
 

@@ -100,8 +100,19 @@ class Context:
         return open_file(path, writable=self.writable, cache=self.cache, share=self.share)
 
     def create_storage(self, path: str) -> Storage:
-        """A new, empty file."""
-        return create_file(path, cache=self.cache)
+        """A new, empty file; where the user's name has a protocol in it, what is there, to be written over."""
+        driver = driver_of_name(path)
+        if driver is None or driver.name == "file":
+            return create_file(path, cache=self.cache)
+        try:
+            options = Options(driver=driver.name, **driver.parse_name(path))
+            return as_file(open_node(options, self.derive(writable=True, options={})))
+        except ImageError as error:
+            error.message = (
+                f"Protocol driver '{driver.name}' does not support image creation, and opening the image failed: "
+                f"{error.message}"
+            )
+            raise
 
     def open_reference(self, referrer: str, name: str, role: str) -> Storage:
         """A further file of the same image (an extent, a data file), through the gate, in the image's own mode."""

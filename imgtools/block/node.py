@@ -46,7 +46,7 @@ class Node:
     fixed_layout = False
     """Whether bytes have their place in the file from the start, so that it does not matter which come first."""
     starts_as_zeroes = True
-    """Whether a new image reads as zeroes before anything is written."""
+    """Whether a new image, or a new file, reads as zeroes before anything is written."""
     described: dict[str, Any] | None = None
     """The options that lead to this node and those below it, where it was opened by the graph."""
     plain_name: str | None = None

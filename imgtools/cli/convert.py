@@ -21,7 +21,7 @@ from imgtools.cli.unfinished import Unfinished
 from imgtools.errors import ImageError
 from imgtools.operations.bitmap import check_bitmaps, copy_bitmaps, keeps_bitmaps
 from imgtools.operations.convert import convert
-from imgtools.operations.create import NewImage
+from imgtools.operations.create import NewImage, starts_as_zeroes
 
 __all__ = ["COMMAND", "run"]
 
@@ -179,6 +179,5 @@ class _Conversion:
         )
 
     def _starts_as_zeroes(self, target: Node) -> bool:
-        """Whether the target is new and holds nothing, not even what a device held before."""
-        on_device = any(getattr(child, "is_device", False) for child in target.children.values())
-        return self.new is not None and not on_device and target.starts_as_zeroes
+        """Whether the target is new and holds nothing, not even what a device or a server held before."""
+        return self.new is not None and starts_as_zeroes(target)

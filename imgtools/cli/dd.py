@@ -9,7 +9,7 @@ from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import find_output_format, gate_of, named, open_named
 from imgtools.cli.unfinished import Unfinished
 from imgtools.errors import BadOption, ImageError
-from imgtools.operations.create import NewImage
+from imgtools.operations.create import NewImage, starts_as_zeroes
 from imgtools.operations.dd import copy_range
 from imgtools.sizes import LARGEST
 
@@ -73,5 +73,5 @@ def run(arguments: Any) -> int:
             raise Complaint(f"{values['if']}: cannot skip to specified offset")
         made = named(new.filename, format.name, False)
         with Unfinished(new.path, made=True), open_named(made, arguments, writable=True, share=False) as copy:
-            copy_range(source, copy, start, min(copy.size, end - start))
+            copy_range(source, copy, start, min(copy.size, end - start), target_is_zero=starts_as_zeroes(copy))
     return 0

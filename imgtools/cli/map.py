@@ -9,7 +9,7 @@ import sys
 from itertools import chain
 from operator import itemgetter
 
-from imgtools.block.extent import COMPRESSED, DATA, HOLE, READS_ZERO, RESERVED, ZERO, Columns
+from imgtools.block.extent import ABSENT, COMPRESSED, DATA, HOLE, READS_ZERO, RESERVED, ZERO, Columns
 from imgtools.cli import console
 from imgtools.cli.arguments import FORCE_SHARE, FORMAT, OPENING, OUTPUT, Complaint, output_format, size_between
 from imgtools.cli.getopt import Command, Option, UsageError
@@ -48,6 +48,7 @@ FLAGS = {
     RESERVED: '"present": true, "zero": true, "data": true',
     ZERO: '"present": true, "zero": true, "data": false',
     HOLE: '"present": false, "zero": true, "data": false',
+    ABSENT: '"present": false, "zero": false, "data": false',
 }
 LINE = '{ "start": %%d, "length": %%d, "depth": %%d, %s'
 PLACED = {kind: LINE % flags + ', "offset": %d}' for kind, flags in FLAGS.items()}
@@ -76,7 +77,7 @@ def run(arguments: Any) -> int:
 def human(extents: Iterable[Extent]) -> Iterator[str]:
     """A line for each extent that has data."""
     for start, length, kind, _, storage, offset in extents:
-        if kind in READS_ZERO:
+        if kind in READS_ZERO or kind == ABSENT:
             continue
         if offset is None or storage is None:
             raise Complaint("File contains external, encrypted or compressed clusters.")

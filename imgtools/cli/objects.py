@@ -9,10 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-X509 = "tls-creds-x509"
 PROPERTIES = {
     "secret": ("data", "file", "format", "keyid", "iv"),
-    X509: ("dir", "endpoint", "verify-peer", "sanity-check", "priority", "passwordid"),
+    "tls-creds-x509": ("dir", "endpoint", "verify-peer", "sanity-check", "priority", "passwordid"),
     "tls-creds-psk": ("dir", "endpoint", "verify-peer", "priority", "username"),
     "tls-creds-anon": ("dir", "endpoint", "verify-peer", "priority"),
 }
@@ -43,7 +42,7 @@ def definition(text: str) -> Definition:
             raise Complaint(f"Parameter '{name}' is unexpected")
     if kind == "secret" and not properties.keys() & {"data", "file"}:
         raise Complaint("Either 'file' or 'data' must be provided")
-    if kind == X509 and "dir" not in properties:
+    if kind.startswith("tls-creds-") and kind != "tls-creds-anon" and "dir" not in properties:
         raise Complaint("Missing 'dir' property value")
     if properties.get("verify-peer", "on") not in ("on", "off"):
         raise Complaint("Parameter 'verify-peer' expects 'on' or 'off'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgtools.block.extent import HOLE
+from imgtools.block.extent import ABSENT, HOLE
 from imgtools.block.format import Resizable
 from imgtools.cli import keyvalue
 from imgtools.cli.arguments import Complaint
@@ -144,7 +144,7 @@ def allocation(node: Node, offset: int, count: int) -> Iterator[tuple[int, int, 
     """Runs of (start, end, whether this layer holds them), backing files left out."""
     start, held = offset, None
     for extent in node.extents(offset, count) if count else ():
-        allocated = node.fixed_layout or (extent.depth == 0 and extent.kind != HOLE)
+        allocated = extent.kind != ABSENT and (node.fixed_layout or (extent.depth == 0 and extent.kind != HOLE))
         if held is not None and allocated is not held:
             yield start, extent.start, held
             start = extent.start

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgtools.block.extent import COMPRESSED, DATA, HOLE, RESERVED, ZERO
+from imgtools.block.extent import ABSENT, COMPRESSED, DATA, HOLE, RESERVED, ZERO
 from imgtools.block.node import Filter, Layer
 from imgtools.block.structure import in_one_line, way_to
 
@@ -18,6 +18,7 @@ WORDS = {
     HOLE: "nothing is here",
     RESERVED: "reads as zeroes: there is a place for it, where nothing was ever written",
     COMPRESSED: "compressed: readable only through this layer",
+    ABSENT: "the server says that nothing is here, but not that it reads as zeroes",
 }
 
 

@@ -2,10 +2,11 @@
 
     nbd://host:port/export                  nbds:// is the same with TLS
     nbd+unix:///export?socket=PATH          nbds+unix:// likewise
+    nbds://USER@host/?tls-psk-file=PATH     TLS by a key; nbds+unix://USER@/?... likewise
     nbd:host:port:exportname=NAME           nbd:unix:PATH:exportname=NAME
 
 Specification of the URIs: https://github.com/NetworkBlockDevice/nbd/blob/master/doc/uri.md. Queries beyond `socket`:
-`tls-certificates` (a directory), `tls-hostname`, `tls-verify-peer`.
+`tls-certificates` (a directory), `tls-psk-file`, `tls-hostname`, `tls-verify-peer`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ EXPORT_NAME = ":exportname="
 QUERIES = {
     "socket": "server.path",
     "tls-certificates": "tls-certificates",
+    "tls-psk-file": "tls-psk-file",
     "tls-hostname": "tls-hostname",
     "tls-verify-peer": "tls-verify-peer",
 }
@@ -117,7 +119,7 @@ def options_of_uri(uri: str) -> dict[str, Any]:
     if unknown:
         raise _no_uri(f"'{min(unknown)}' is not known in its query")
     is_unix = parts.scheme.endswith("+unix")
-    if is_unix != ("socket" in queries) or (is_unix and parts.netloc) or not (is_unix or parts.hostname):
+    if is_unix != ("socket" in queries) or (is_unix and parts.hostname) or not (is_unix or parts.hostname):
         raise _no_uri("a unix socket is named by ?socket=PATH after nbd+unix:///, a host by nbd://HOST")
     options: dict[str, Any] = {QUERIES[query]: value for query, value in queries.items()}
     options["server.type"] = "unix" if is_unix else "inet"
@@ -127,6 +129,8 @@ def options_of_uri(uri: str) -> dict[str, Any]:
         options["export"] = unquote(parts.path[1:], errors="surrogateescape")
     if parts.scheme.startswith("nbds"):
         options["tls"] = "on"
+    if parts.username:
+        options["tls-username"] = unquote(parts.username)
     return options
 
 

@@ -83,9 +83,12 @@ def inspect_export(name: str) -> Server:
         return Server(handshake, [_look_at(handshake, address, address.export, tls is not None)])
 
 
-def inspect_server(name: str) -> Server:
-    """The server that an NBD URI, or older name, leads to, with all exports that it lists and lets us see."""
-    with handshake_with(name) as (handshake, address, tls):
+def inspect_server(name: str, options: dict[str, Any] | None = None, tls: ssl.SSLContext | None = None) -> Server:
+    """The server that an NBD URI, or older name, leads to, with all exports that it lists and lets us see.
+
+    `options` of the driver are added to what the name says, and TLS may be given ready-made.
+    """
+    with handshake_with(name, options, tls) as (handshake, address, tls):
         found = []
         for export, description in handshake.exports():
             try:
@@ -101,19 +104,21 @@ def open_by_name(name: str, contexts: Sequence[str]) -> NbdNode:
     return open_export(values_of(name), Context(), contexts)
 
 
-def values_of(name: str) -> dict[str, Any]:
-    """The values of the NBD driver's options that a name stands for."""
+def values_of(name: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The values of the NBD driver's options that a name stands for, and of those that are added."""
     driver = driver_of_name(name)
     if not isinstance(driver, NbdDriver):
         raise BadOption(f"'{name}' is not an NBD URI", hint="Such as nbd://HOST/EXPORT or nbd+unix:///?socket=PATH.")
-    return driver.take_options(Options.of(driver.parse_name(name)))
+    return driver.take_options(Options.of({**driver.parse_name(name), **(options or {})}))
 
 
 @contextmanager
-def handshake_with(name: str) -> Iterator[tuple[Handshake, Address, ssl.SSLContext | None]]:
+def handshake_with(
+    name: str, options: dict[str, Any] | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[tuple[Handshake, Address, ssl.SSLContext | None]]:
     """A handshake that is under way, and is broken off in the end."""
-    values = values_of(name)
-    address, tls = address_of(values), tls_context(values, {})
+    values = values_of(name, options)
+    address, tls = address_of(values), tls or tls_context(values, {})
     channel, handshake = open_channel(address, HANDSHAKE_PATIENCE, tls, values.get("tls-hostname"))
     try:
         handshake.extend()

@@ -11,8 +11,8 @@ import errno
 import nbdkit
 
 import imgtools
-from imgtools.block.extent import HOLE, READS_ZERO
 from imgtools.block.gate import gate_from_environment
+from imgtools.nbd.status import allocation_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,12 +116,10 @@ def zero(node: imgtools.Node, count: int, offset: int, flags: int) -> None:
 
 
 def extents(node: imgtools.Node, count: int, offset: int, flags: int) -> list[tuple[int, int, int]]:
+    """Runs of (start, length, type), whose types are the protocol's own bits."""
     found = []
     for extent in told(node.extents, offset, count):
-        kind = 0
-        if extent.kind in READS_ZERO:
-            kind = nbdkit.EXTENT_ZERO | (nbdkit.EXTENT_HOLE if extent.kind == HOLE else 0)
-        found.append((extent.start, extent.length, kind))
+        found.append((extent.start, extent.length, allocation_of(extent.kind)))
         if len(found) == MAX_EXTENTS or flags & nbdkit.FLAG_REQ_ONE:
             break
     return found

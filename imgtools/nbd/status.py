@@ -6,7 +6,7 @@ beginning, are never empty, and neighbours differ.
 
 from __future__ import annotations
 
-from imgtools.block.extent import HOLE, READS_ZERO, RESERVED
+from imgtools.block.extent import ABSENT, HOLE, READS_ZERO, RESERVED
 from imgtools.nbd import protocol
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ class Allocation(Context):
     """base:allocation: what takes no space, and what reads as zeroes."""
 
     def status(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
-        return joined((extent.length, _allocation_of(extent.kind)) for extent in self.node.extents(offset, length))
+        return joined((extent.length, allocation_of(extent.kind)) for extent in self.node.extents(offset, length))
 
 
 class Depth(Context):
@@ -65,9 +65,12 @@ class DirtyBitmap(Context):
             yield end - position, 0
 
 
-def _allocation_of(kind: str) -> int:
+def allocation_of(kind: str) -> int:
+    """The flags of base:allocation for a kind of extent."""
     if kind == RESERVED:
         return protocol.STATE_ZERO
+    if kind == ABSENT:
+        return protocol.STATE_HOLE
     return protocol.STATE_HOLE | protocol.STATE_ZERO if kind in READS_ZERO else 0
 
 

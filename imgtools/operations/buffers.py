@@ -26,6 +26,10 @@ class PageBuffer:
         # bytearray.startswith compares memory; == on memoryviews goes byte by byte.
         return self.memory.startswith(other, SLACK)
 
+    def is_zero(self, start: int, end: int) -> bool:
+        """Whether [start, end) holds only zeroes."""
+        return self.memory.startswith(ZEROES[: end - start], SLACK + start)
+
     def first_difference(self, other: memoryview) -> int:
         """The first sector in which the buffer differs from `other`, as an offset; they do differ."""
         return next(

@@ -7,7 +7,7 @@ what they call data is read in chunks, looked through for zeroes, and written, b
 from __future__ import annotations
 
 from imgtools.align import round_down, round_up
-from imgtools.block.extent import COMPRESSED, DATA
+from imgtools.block.extent import DATA, READS_ZERO
 from imgtools.block.format import Compressing
 from imgtools.errors import BadOption, ImageError, InputOutput
 from imgtools.operations.buffers import SIZE, SLACK, PageBuffer
@@ -173,7 +173,7 @@ class _Job:
             if depth and self.top_layer_only:
                 continue
             end = start + length
-            if kind not in (DATA, COMPRESSED) and self.sparse_size:
+            if kind in READS_ZERO and self.sparse_size:
                 start = max(start, run.covered)
                 end = min(end, max(start, self.unwritten - base))
                 if not self.skip_zeroes and start < end:

@@ -17,7 +17,7 @@ import os
 from imgtools.block.format import Option
 from imgtools.block.gate import SAME_DIRECTORY, Gate, has_protocol
 from imgtools.block.graph import Context, open_backing_of_user
-from imgtools.block.registry import find_format
+from imgtools.block.registry import driver_of_name, find_format
 from imgtools.errors import BadOption, ImageError, OutOfBounds
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from imgtools.block.format import Format
+    from imgtools.block.node import Node
 
 
 class FilePreallocation(Option):
@@ -193,6 +194,11 @@ def create_image(
     ).create(Context(writable=True, gate=gate, objects=objects))
 
 
+def starts_as_zeroes(image: Node) -> bool:
+    """Whether a new image reads as zeroes: neither its format nor what it lies in may have held something before."""
+    return image.starts_as_zeroes and all(child.starts_as_zeroes for child in image.children.values())
+
+
 def _check_backing(new: NewImage, open_backing: bool, gate: Gate) -> None:
     name, format = new.values.get("backing_file"), new.values.get("backing_fmt")
     if name == new.filename:
@@ -220,10 +226,7 @@ def _check_backing(new: NewImage, open_backing: bool, gate: Gate) -> None:
 
 
 def path_of(filename: str) -> str:
-    """The path of a new file that the user named; of all protocols only "file:" makes files."""
-    if not has_protocol(filename):
-        return filename
-    protocol, path = filename.split(":", 1)
-    if protocol != "file":
-        raise BadOption(f"Unknown protocol '{protocol}'", path=filename)
-    return path
+    """What a new image is to be written to: a path, or the name of what another protocol than "file:" leads to."""
+    if has_protocol(filename) and driver_of_name(filename) is None:
+        raise BadOption(f"Unknown protocol '{filename.split(':', 1)[0]}'", path=filename)
+    return filename.removeprefix("file:")

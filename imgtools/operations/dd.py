@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from imgtools.block.node import Node
 
 
-def copy_range(source: Node, target: Node, start: int, length: int) -> None:
-    """Copy `length` bytes of `source` from `start` to the beginning of `target`, which reads as zeroes."""
+def copy_range(source: Node, target: Node, start: int, length: int, *, target_is_zero: bool = False) -> None:
+    """Copy `length` bytes of `source` from `start` to the beginning of `target`."""
     buffer = PageBuffer()
     for extent in source.extents(start, length):
         if extent.kind in READS_ZERO:
+            if not target_is_zero:
+                target.zero(extent.start - start, extent.length)
             continue
         end = extent.start + extent.length
         for offset in range(extent.start, end, SIZE):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import imgtools
+from tests.nbd.certificates import make
+from tests.nbd.peers import Peer
 from tests.nbd.serving import Server
 
 MIB = 1 << 20
@@ -20,6 +22,27 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """`serve(path, "--read-only")`: a running server."""
     with ExitStack() as stack:
         yield lambda *words, **more: stack.enter_context(Server(tmp_path, *words, **more))
+
+
+@pytest.fixture
+def peer(tmp_path: Path) -> Iterator[Callable[..., Peer]]:
+    """`peer("nbdkit", "-f", "-U", "SOCKET", "memory", "1M")`: a running server of other people's."""
+    with ExitStack() as stack:
+        yield lambda *command: stack.enter_context(Peer(tmp_path, *command))
+
+
+@pytest.fixture
+def qemu_nbd(peer: Callable[..., Peer]) -> Callable[..., Peer]:
+    """`qemu_nbd(path, "-r")`: the image, whose format is in its name, for up to eight clients."""
+    return lambda image, *words: peer(
+        "qemu-nbd", "-t", "-e", "8", "-k", "SOCKET", "-f", image.suffix[1:], *words, image
+    )
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """A directory with what TLS needs on both sides."""
+    return make(tmp_path / "pki")
 
 
 @pytest.fixture(params=["raw", "qcow2"])

@@ -2,71 +2,34 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+import imgtools
 from imgtools.nbd import protocol as p
+from tests.cli.launch import PROGRAM
 from tests.conftest import require_tool, run
-from tests.nbd.conftest import SIZE
+from tests.nbd.certificates import make
+from tests.nbd.conftest import MIB, SIZE
+from tests.nbd.peers import Peer
 from tests.nbd.serving import Client, Server
 
 Serve = Callable[..., Server]
-Signed = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
-
-
-def certificate(name: str, issuer: Signed | None) -> Signed:
-    """A certificate for `name`, signed by `issuer`, or an authority where there is none."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer[0].subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    )
-    if issuer is None:
-        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-        builder = builder.add_extension(usage, critical=True)
-    return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
-
-
-def store(directory: Path, name: str, signed: Signed) -> None:
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    (directory / f"{name}-cert.pem").write_bytes(signed[0].public_bytes(pem))
-    key = signed[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-    (directory / f"{name}-key.pem").write_bytes(key)
-
-
-@pytest.fixture
-def certificates(tmp_path: Path) -> Path:
-    """An authority, and certificates of it for a server and a client."""
-    directory = tmp_path / "pki"
-    directory.mkdir()
-    authority = certificate("authority", None)
-    store(directory, "ca", authority)
-    store(directory, "server", certificate("localhost", authority))
-    store(directory, "client", certificate("client", authority))
-    return directory
+Peers = Callable[..., Peer]
+OURS = (sys.executable, "-m", "imgtools")
 
 
 def image_of(server: Server, certificates: Path) -> list[str]:
     """The words by which qemu-img reaches the server."""
+    return image_at(server.socket, certificates)
+
+
+def image_at(socket: Path, certificates: Path) -> list[str]:
     credentials = f"tls-creds-x509,id=tls,dir={certificates},endpoint=client"
-    options = f"driver=nbd,server.type=unix,server.path={server.socket},tls-creds=tls,tls-hostname=localhost"
+    options = f"driver=nbd,server.type=unix,server.path={socket},tls-creds=tls,tls-hostname=localhost"
     return ["--object", credentials, "--image-opts", options]
 
 
@@ -118,3 +81,72 @@ def test_credentials_that_cannot_be_used(disk: Path, certificates: Path) -> None
     (certificates / "server-key.pem").unlink()
     done = run(*serve, check=False)
     assert "Unable to access credentials" in done.stderr and "No such file" in done.stderr
+
+
+@pytest.fixture(params=["qemu-nbd", "nbdkit", "imgtools"])
+def secure(request: pytest.FixtureRequest, certificates: Path, tmp_path: Path, peer: Peers, serve: Serve) -> Path:
+    """The socket of a server that demands TLS and a certificate, each of the three."""
+    image = tmp_path / "disk.raw"
+    image.write_bytes(b"secret" + bytes(MIB - 6))
+    if request.param == "imgtools":
+        return serve(image, "--tls", certificates).socket
+    if request.param == "nbdkit":
+        words = ["--tls=require", f"--tls-certificates={certificates}", "--tls-verify-peer", "file", image]
+        return peer("nbdkit", "-f", "-U", "SOCKET", *words).socket
+    credentials = ["--object", f"tls-creds-x509,id=t,dir={certificates},endpoint=server", "--tls-creds", "t"]
+    return peer("qemu-nbd", "-t", "-e", "8", *credentials, "-k", "SOCKET", "-f", "raw", image).socket
+
+
+def test_our_client(secure: Path, certificates: Path, tmp_path: Path) -> None:
+    uri = f"nbds+unix:///?socket={secure}&tls-certificates={certificates}"
+    assert "secret" in run(*OURS, "nbd", "dump", "--length=16", uri).stdout
+    with imgtools.open(uri, format="raw", writable=True) as node:
+        node.write(MIB // 2, bytes(range(256)) * 1024)
+        assert node.read(0, MIB) == b"secret" + bytes(MIB // 2 - 6) + bytes(range(256)) * 1024 + bytes(MIB // 4)
+    run(*OURS, "info", *image_at(secure, certificates))
+    for wrong, said in (
+        (f"nbds+unix:///?socket={secure}&tls-certificates={make(tmp_path / 'strangers')}", "certificate"),
+        (f"{uri}&tls-hostname=elsewhere", "Hostname mismatch"),
+        (f"nbd+unix:///?socket={secure}", "TLS negotiation required"),
+        (f"nbds+unix:///?socket={secure}&tls-certificates={tmp_path}/nowhere", "Unable to access credentials"),
+    ):
+        done = run(*OURS, "info", wrong, check=False)
+        assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_server_without_it(certificates: Path, tmp_path: Path, peer: Peers) -> None:
+    """No connection in the clear where TLS was asked for."""
+    server = peer("nbdkit", "-f", "-U", "SOCKET", "memory", "1M")
+    uri = f"nbds+unix:///?socket={server.socket}&tls-certificates={certificates}"
+    done = run(*OURS, "info", uri, check=False)
+    assert done.returncode == 1 and "starttls" in done.stderr
+
+
+def test_credentials_are_refused_as_the_peer_does(certificates: Path, tmp_path: Path) -> None:
+    require_tool("qemu-img")
+    x509 = f"tls-creds-x509,id=t,dir={certificates},endpoint"
+    for words in (
+        [],
+        ["--object", "secret,id=t,data=x"],
+        ["--object", f"{x509}=server"],
+        ["--object", "tls-creds-x509,id=t,endpoint=client"],
+        ["--object", "tls-creds-psk,id=t,endpoint=client"],
+        ["--object", f"tls-creds-psk,id=t,endpoint=client,dir={certificates}"],
+    ):
+        image = ["--image-opts", f"driver=nbd,server.type=unix,server.path={tmp_path}/nobody,tls-creds=t"]
+        theirs, ours = (run(*program, "info", *words, *image, check=False) for program in (["qemu-img"], OURS))
+        said = theirs.stderr.removeprefix("qemu-img: ").strip().rpartition("': ")[2]
+        assert (ours.returncode, said in ours.stderr) == (1, True), (said, ours.stderr)
+
+
+def test_qemu_nbd_lists_in_tls(secure: Path, certificates: Path, tmp_path: Path) -> None:
+    """--list with credentials: under the peer's name what the peer prints."""
+    program = tmp_path / "programs" / "qemu-nbd"
+    program.parent.mkdir()
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    credentials = f"tls-creds-x509,id=t,dir={certificates},endpoint=client"
+    words = ["--list", "-k", secure, "--object", credentials, "--tls-creds=t", "--tls-hostname=localhost"]
+    ours, theirs = run(program, *words).stdout, run(require_tool("qemu-nbd"), *words).stdout
+    # Our client agrees on extended headers with our server, which then has one flag more.
+    assert ours.replace("0x1ded", "0xded") == theirs

@@ -180,8 +180,8 @@ def test_new_images_are_files() -> None:
     from imgtools.block.registry import find_format
 
     assert NewImage("file:disk", find_format("raw"), {}).path == "disk"
-    with pytest.raises(BadOption, match="Unknown protocol 'nbd'"):
-        NewImage("nbd:disk", find_format("raw"), {})
+    with pytest.raises(BadOption, match="Unknown protocol 'smoke'"):
+        NewImage("smoke:disk", find_format("raw"), {})
 
 
 def test_names_may_be_paths(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ class FileNode(Storage):
     def __init__(self, filename: str, fd: int, *, read_only: bool, cache: str = "writeback") -> None:
         mode = os.fstat(fd).st_mode
         self.is_device = stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
+        self.starts_as_zeroes = not self.is_device
         super().__init__(filename, _length_of(fd, mode), read_only=read_only)
         if self.is_device:
             self.driver = "host_device"

@@ -12,7 +12,7 @@ from _thread import RLock
 
 from imgtools.align import round_down, round_up
 from imgtools.block.driver import Driver, Option
-from imgtools.block.extent import DATA, RESERVED, ZERO, Extent, merge
+from imgtools.block.extent import ABSENT, DATA, RESERVED, ZERO, Extent, merge
 from imgtools.block.node import Storage, fill_zero
 from imgtools.errors import BadOption, InputOutput, ReadOnly
 from imgtools.nbd import protocol
@@ -35,18 +35,27 @@ LARGEST_STATUS = 1 << 30
 """Bytes whose status is asked for at a time, which bounds what an answer may have to list."""
 
 
+KINDS = (DATA, ABSENT, RESERVED, ZERO)
+"""Of an extent, by the flags of base:allocation; other contexts' are read alike, as QEMU does."""
+
+
 class NbdNode(Storage):
     """An export, by a session. Its size is fixed; past its end it reads as zeroes and takes no writes."""
 
     driver = "nbd"
     fixed_layout = True
+    starts_as_zeroes = False
 
-    def __init__(self, session: Session, filename: str, *, read_only: bool, cache: str = "writeback") -> None:
+    def __init__(
+        self, session: Session, filename: str, *, read_only: bool, cache: str = "writeback", context: str
+    ) -> None:
         export = session.export
         super().__init__(filename, export.size, read_only=read_only)
         self.session = session
         self.export = export
         self.cache = cache
+        self.context = context
+        """The meta context that extents are made of."""
         self.block = export.minimum_block
         self.piece = max(self.block, round_down(min(PIECE, export.maximum_payload), self.block))
         self._fua = cache in ("writethrough", "directsync") and export.can(protocol.SEND_FUA)
@@ -131,8 +140,9 @@ class NbdNode(Storage):
         return {**super().limits(), **own, "opt-transfer": self.export.preferred_block}
 
     def truncate(self, size: int) -> None:
-        if size != self.size:
-            raise InputOutput("an NBD server's disk cannot be resized", path=self.filename, errno=errno.ENOTSUP)
+        """An export keeps its size; a file that is to be shorter leaves the rest of it unused."""
+        if size > self.size:
+            raise InputOutput("Cannot grow NBD nodes", path=self.filename, errno=errno.ENOTSUP)
 
     def allocate(self, offset: int, length: int) -> None:
         self._check_write(offset, length)
@@ -196,14 +206,13 @@ class NbdNode(Storage):
         self.session.carry_out([Request(command, start, min(largest, last - start), flags=flags) for start in starts])
 
     def _known(self, offset: int, end: int) -> Iterator[Extent]:
-        if protocol.BASE_ALLOCATION not in self.export.contexts.values():
+        if self.context not in self.export.contexts.values():
             yield Extent(offset, end - offset, DATA, 0, self, offset)
             return
-        for start, length, flags in self.status(protocol.BASE_ALLOCATION, offset, end):
-            kind = DATA
-            if flags & protocol.STATE_ZERO:
-                kind = ZERO if flags & protocol.STATE_HOLE else RESERVED
-            yield Extent(start, length, kind, 0, self, start)
+        for start, length, flags in self.status(self.context, offset, end):
+            # Of depths only their difference from 1 counts.
+            kind = KINDS[min(flags, 2) if self.context == protocol.ALLOCATION_DEPTH else flags & 3]
+            yield Extent(start, length, kind, 0, self, None if kind == ABSENT else start)
 
 
 class NbdDriver(Driver):
@@ -221,10 +230,13 @@ class NbdDriver(Driver):
         Option("host", "text", "the same as server.host", identity=True),
         Option("port", "text", "the same as server.port", identity=True),
         Option("export", "text", "the export's name", identity=True),
-        Option("tls-creds", "text", "the id of the object that has the TLS certificates"),
+        Option("x-dirty-bitmap", "text", "the meta context to make extents of, in place of base:allocation"),
+        Option("tls-creds", "text", "the id of the object that has the TLS credentials"),
         Option("tls-hostname", "text", "the name that the server's certificate must have"),
         Option("tls", "bool", "use TLS, with the system's certificate authorities"),
         Option("tls-certificates", "text", "use TLS; a directory with ca-cert.pem, client-cert.pem and client-key.pem"),
+        Option("tls-psk-file", "text", "use TLS; a file with a key that the server knows: USER:KEY"),
+        Option("tls-username", "text", "whose key that is (the login name)"),
         Option("tls-verify-peer", "bool", "look at the server's certificate"),
         Option("reconnect-delay", "int", "seconds for which a lost connection is tried again (0)"),
         Option("open-timeout", "int", "seconds for which a first connection is tried again (0)"),
@@ -246,7 +258,9 @@ class NbdDriver(Driver):
 def open_export(
     options: dict[str, Any], context: Context, contexts: Sequence[str] = (protocol.BASE_ALLOCATION,)
 ) -> NbdNode:
-    """The export that the driver's options describe; block status will tell `contexts`."""
+    """The export that the driver's options describe; block status will tell `contexts`, extents the first of them."""
+    wanted = options.get("x-dirty-bitmap")
+    contexts = contexts if wanted is None else (wanted,)
     address, tls = address_of(options), tls_context(options, context.objects)
     session = Session(
         address,
@@ -258,28 +272,46 @@ def open_export(
         reconnect_delay=options.get("reconnect-delay", 0),
         reply_timeout=options.get("timeout", REPLY_PATIENCE),
     )
+    if wanted is not None and wanted not in session.export.contexts.values():
+        session.close()
+        raise BadOption(f"requested x-dirty-bitmap {wanted} not found", path=address.server)
     if context.writable and session.export.can(protocol.READ_ONLY):
         session.close()
         raise ReadOnly("request on denied: the NBD export is read-only", path=address.server)
-    return NbdNode(session, address.uri(tls=tls is not None), read_only=not context.writable, cache=context.cache)
+    return NbdNode(
+        session,
+        address.uri(tls=tls is not None),
+        read_only=not context.writable,
+        cache=context.cache,
+        context=contexts[0],
+    )
 
 
 def tls_context(options: dict[str, Any], objects: dict[str, Any]) -> ssl.SSLContext | None:
     """What the options say of TLS; None where it is not to be used."""
     if "tls-creds" in options:
-        found = objects.get(options["tls-creds"])
-        if found is None:
-            raise BadOption(f"No TLS credentials with id '{options['tls-creds']}'")
-        directory = getattr(found, "properties", {}).get("dir")
-        if directory is None:
-            raise BadOption(f"Object with id '{options['tls-creds']}' has no TLS certificates")
-    elif options.get("tls") or "tls-certificates" in options:
-        directory = options.get("tls-certificates")
-    else:
-        return None
-    from imgtools.nbd.tls import client_context
+        from imgtools.nbd.credentials import context_of
 
-    return client_context(directory, verify_peer=options.get("tls-verify-peer", True))
+        return context_of(options["tls-creds"], objects, "client")
+    if "tls-psk-file" in options:
+        from imgtools.nbd.tls import client_context_of_keys
+
+        return client_context_of_keys(options["tls-psk-file"], options.get("tls-username") or login_name())
+    if options.get("tls") or "tls-certificates" in options:
+        from imgtools.nbd.tls import client_context
+
+        return client_context(options.get("tls-certificates"), verify_peer=options.get("tls-verify-peer", True))
+    return None
+
+
+def login_name() -> str:
+    """Who a client with a key says that it is, unless it is told otherwise: as libnbd does."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise BadOption("a server that knows users by their keys must be told who asks: tls-username") from None
 
 
 DRIVERS = (NbdDriver(),)

@@ -33,7 +33,7 @@ class NbdkitNode(NbdNode):
     driver = "nbdkit"
 
     def __init__(self, node: NbdNode, name: str, directory: TemporaryDirectory[str]) -> None:
-        super().__init__(node.session, name, read_only=node.read_only, cache=node.cache)
+        super().__init__(node.session, name, read_only=node.read_only, cache=node.cache, context=node.context)
         self.directory = directory
 
     def close(self) -> None:

@@ -64,6 +64,8 @@ def listening(arguments: Any) -> list[str]:
         ("pidfile", arguments.pid_file),
         ("exportname", arguments.name),
         ("tls-certificates", arguments.tls),
+        ("tls-psk", arguments.keys),
     ):
         words += [f"--{option}={value}"] * (value is not None)
-    return words + (["--tls=require", "--tls-verify-peer"] if arguments.tls is not None else [])
+    words += ["--tls-verify-peer"] * (arguments.tls is not None)
+    return words + ["--tls=require"] * ((arguments.tls, arguments.keys) != (None, None))

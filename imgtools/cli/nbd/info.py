@@ -39,10 +39,12 @@ def show(server: Server, as_json: bool) -> None:
     if as_json:
         console.say(to_json(facts))
         return
-    packets = "extended headers" if server.extended else "structured packets" if server.structured else "simple packets"
-    console.say(f"protocol: newstyle-fixed {'with' if server.tls else 'without'} TLS, using {packets}")
+    packets = "extended" if server.extended else "structured" if server.structured else "simple"
+    console.say(f"protocol: newstyle-fixed {'with' if server.tls else 'without'} TLS, using {packets} packets")
     for export in facts["exports"]:
         console.say(f'export="{printable(export.pop("export-name"))}":')
+        if "description" in export:
+            console.say(f"\tdescription: {printable(export.pop('description'))}")
         size = export.pop("export-size")
         console.say(f"\texport-size: {size} ({export.pop('export-size-str')})")
         for name, value in export.items():

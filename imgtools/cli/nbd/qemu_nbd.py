@@ -12,15 +12,17 @@ from imgtools.block.protocols.file import CACHE_MODES
 from imgtools.cli import console
 from imgtools.cli.arguments import OBJECT, Complaint, number
 from imgtools.cli.getopt import Command, Option, UsageError
-from imgtools.cli.nbd.credentials import server_credentials
 from imgtools.cli.nbd.serving import Plan, carry_out
 from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import named
+from imgtools.errors import BadOption
+from imgtools.nbd.credentials import context_of
 from imgtools.nbd.listen import listen_tcp, listen_unix
 from imgtools.nbd.protocol import DEFAULT_PORT, MAX_STRING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
@@ -205,12 +207,24 @@ def list_exports(arguments: Any) -> int:
 
     check_list(arguments)
     check_security(arguments)
-    if arguments.tls_creds is not None:
-        raise Complaint("--list with --tls-creds is not supported: see imgtools nbd list")
+    options = {"tls-hostname": arguments.tls_hostname} if arguments.tls_hostname is not None else {}
     port = str(arguments.port or DEFAULT_PORT)
     host = None if arguments.socket else arguments.bind or "0.0.0.0"
-    show_as_qemu_nbd(inspect_server(Address(arguments.socket, host, port, "").uri()))
+    uri = Address(arguments.socket, host, port, "").uri()
+    show_as_qemu_nbd(inspect_server(uri, options, tls=credentials_of(arguments, "client")))
     return 0
+
+
+def credentials_of(arguments: Any, endpoint: str) -> ssl.SSLContext | None:
+    """What --tls-creds asks for."""
+    objects = objects_of(arguments)
+    if arguments.tls_creds is None:
+        return None
+    try:
+        return context_of(arguments.tls_creds, objects, endpoint)
+    except BadOption as error:
+        error.message = f"Failed to get TLS creds: {error.message}"
+        raise
 
 
 def check_list(arguments: Any) -> None:
@@ -245,8 +259,7 @@ def plan_of(arguments: Any) -> Plan:
         raise Complaint("--image-opts and -f are mutually exclusive")
     plan = Plan(named(arguments.operands[0], arguments.format, arguments.image_opts), arguments)
     plan.cannot_open = "Failed to blk_new_open"
-    if arguments.tls_creds is not None:
-        plan.tls = server_credentials(arguments.tls_creds, objects_of(arguments))
+    plan.tls = credentials_of(arguments, "server")
     plan.read_only = arguments.read_only or arguments.snapshot is not None
     plan.temporary, plan.snapshot = arguments.temporary, arguments.snapshot
     plan.cache = "none" if arguments.no_cache else (arguments.caches or ["writeback"])[0]

@@ -16,6 +16,7 @@ from imgtools.nbd.server import MAX_CLIENTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
     from typing import Any
 
@@ -95,6 +96,7 @@ COMMAND = Command(
         Option("filters", "", "filter", "NAME", "with nbdkit, a filter of its (may be repeated)", many=True),
         Option("parameters", "", "parameter", "NAME=VALUE", "with nbdkit, a parameter for its filters", many=True),
         Option("tls", "", "tls", "DIR", "demand TLS; DIR has server-cert.pem, server-key.pem and ca-cert.pem"),
+        Option("keys", "", "tls-psk", "FILE", "demand TLS; FILE has the keys of the clients: USER:KEY"),
         Option("any_client", "", "tls-any-client", "", "let clients in that have no certificate of that authority"),
         Option(
             "handshake_limit",
@@ -134,10 +136,7 @@ def run(arguments: Any) -> int:
     plan.persistent = not arguments.once
     plan.handshake_limit = arguments.handshake_limit or HANDSHAKE_LIMIT
     plan.background, plan.pid_file, plan.run = arguments.background, arguments.pid_file, arguments.run
-    if arguments.tls is not None:
-        from imgtools.nbd.tls import server_context
-
-        plan.tls = server_context(arguments.tls, verify_peer=not arguments.any_client)
+    plan.tls = tls_of(arguments)
     plan.listen = lambda: listen(arguments)
     if arguments.run is None or (arguments.socket, arguments.bind, arguments.port) != (None, None, None):
         return carry_out(plan)
@@ -146,6 +145,19 @@ def run(arguments: Any) -> int:
     with TemporaryDirectory(prefix="imgtools-nbd-") as directory:  # a socket that only the command finds
         plan.listen = lambda: [listen_unix(os.path.join(directory, "socket"))]
         return carry_out(plan)
+
+
+def tls_of(arguments: Any) -> ssl.SSLContext | None:
+    """How clients prove who they are, where they have to."""
+    if arguments.tls is None and arguments.keys is None:
+        return None
+    from imgtools.nbd.tls import server_context, server_context_of_keys
+
+    if arguments.tls is None:
+        return server_context_of_keys(arguments.keys)
+    if arguments.keys is not None:
+        raise Complaint("--tls and --tls-psk exclude each other")
+    return server_context(arguments.tls, verify_peer=not arguments.any_client)
 
 
 def listen(arguments: Any) -> Sequence[Listener]:

@@ -6,7 +6,7 @@ Sizes are those of a file that is written in order: header, refcount table and b
 from __future__ import annotations
 
 from imgtools.align import div_up, round_up
-from imgtools.block.extent import COMPRESSED, DATA
+from imgtools.block.extent import READS_ZERO
 from imgtools.block.format import Bitmaps, Measure
 from imgtools.errors import BadOption, ImageError
 from imgtools.formats.qcow2.bitmap import build_entry
@@ -56,7 +56,7 @@ def _used(source: Node, cluster: int) -> int:
     """Bytes of the clusters in which `source` has any data."""
     used, counted_to = 0, 0
     for extent in source.extents(0, source.size):
-        if extent.kind in (DATA, COMPRESSED):
+        if extent.kind not in READS_ZERO:
             first = max(counted_to, extent.start - extent.start % cluster)
             counted_to = max(counted_to, round_up(extent.start + extent.length, cluster))
             used += max(0, counted_to - first)
