@@ -3,8 +3,8 @@
 `Mmu` is one processor's view of memory: the registers that decide how a linear address is translated, the TLB, the
 flat view of physical memory, and where faults are reported.  Invariants:
 
-- A TLB entry whose `tag` is the page of its slot has an `addend` such that every byte of that page lies in guest
-  RAM (or ROM, for reads) at `addend + address`.  All other entries have a tag that no address of the slot matches.
+- A TLB entry whose `tag` is the page of its slot has at `host` the bytes of that page, in guest RAM (or ROM, for
+  reads).  All other entries have a tag that no address of the slot matches.
 - The ranges of the flat view are sorted and do not overlap; RAM and ROM ranges have memory behind every byte.
 - The write entry of a page is fast only while the page's flags say DIRTY and do not say CODE.
 """
@@ -40,10 +40,10 @@ WATCHES = 4
 
 @struct
 class TlbEntry:
-    """One page for one kind of access.  The inline lookup reads `tag` and `addend` only."""
+    """One page for one kind of access.  The inline lookup reads `tag` and `host` only."""
 
     tag: u64  # the virtual page if RAM may be accessed directly
-    addend: u64  # host address - virtual address
+    host: u64  # the host address of that page
     page: u64  # the virtual page | VALID, also when each access has to take the slow path
     physical: u64  # the physical page | GLOBAL
 

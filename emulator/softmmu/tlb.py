@@ -41,7 +41,8 @@ def entry_of(mmu: Ptr[Mmu], access: u32, mode: u32, address: u64) -> Ptr[TlbEntr
 def lookup(mmu: Ptr[Mmu], access: u32, mode: u32, address: u64, size: u64) -> u64:
     """The host address of `size` bytes that lie in one page, if they may be accessed directly; else 0."""
     entry = entry_of(mmu, access, mode, address)
-    return entry.addend + address if likely(address - entry.tag <= PAGE_SIZE - size) else 0
+    inside = address - entry.tag
+    return entry.host + inside if likely(inside <= PAGE_SIZE - size) else 0
 
 
 @function
@@ -71,7 +72,7 @@ def attach(mmu: Ptr[Mmu], entry: Ptr[TlbEntry], access: u32) -> None:
     host = direct_page(mmu, entry.physical & PAGE_MASK, access == WRITE)
     if host and not (mmu.watching and is_watched(mmu, page)):
         entry.tag = page
-        entry.addend = u64(host) - page
+        entry.host = u64(host)
     else:
         entry.tag = no_page(page)
 

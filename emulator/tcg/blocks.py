@@ -10,7 +10,7 @@ reason; all other branches go through `jumps`, which is emptied when paging or t
 
 from __future__ import annotations
 
-from emulator.native import Ptr, addressof, fill_bytes, function, i32, likely, u8, u32, u64
+from emulator.native import Ptr, addressof, fill_bytes, function, i32, likely, u8, u16, u32, u64
 from emulator.softmmu.access import physical_address
 from emulator.softmmu.physical import find_range, physical_read
 from emulator.softmmu.structs import EXECUTE, MMIO, PAGE_SIZE, SUPERVISOR, USER
@@ -20,7 +20,7 @@ from emulator.x86.flat import TOO_LONG, TRUNCATED, Record, decode_flat
 from .core import GP, HASH_SLOTS, JUMP_SLOTS, MAX_BLOCK, Block, Core, Jump, Op
 from .operands import LIMIT_32, fault, memory_fault
 from .peephole import forget, look_back
-from .predecode import CONTINUE, ENDS, IDLE, PROTECTION, STALE, UNDEFINED, fill
+from .predecode import CONTINUE, COUNT, ENDS, IDLE, PROTECTION, STALE, UNDEFINED, fill
 
 MAX_LENGTH = 15
 CS = 1
@@ -57,6 +57,8 @@ def flush_blocks(core: Ptr[Core]) -> None:
     core.generation += 1
     core.block_count = 0
     core.op_count = 0
+    core.code_used = core.code_start
+    core.code_full = 0
     fill_bytes(Ptr[u8](addressof(core.hash)), 0, HASH_SLOTS * 4)
     fill_bytes(Ptr[u8](addressof(core.pages)), 0, HASH_SLOTS * 4)
     flush_jumps(core)
@@ -124,13 +126,14 @@ def make(core: Ptr[Core], rip: u64, physical: u64, slot: u32) -> Ptr[Op]:
     found = find_range(core.mmu, physical)
     if not found or found.kind == MMIO or found.last < (physical | PAGE_SIZE - 1):
         return Ptr[Op](0)
-    if core.op_count + MAX_BLOCK + 1 > core.op_limit or core.block_count == core.block_limit:
+    if core.op_count + MAX_BLOCK + 2 > core.op_limit or core.block_count == core.block_limit or core.code_full:
         flush_blocks(core)
     code = found.host + (physical - found.first)
     room = u32(PAGE_SIZE - (physical & PAGE_SIZE - 1))
     if core.code_bits != 64 and core.target_limit - rip < room:
         room = u32(core.target_limit - rip) + 1
-    first = core.ops + core.op_count
+    entry = core.ops + core.op_count
+    first = entry + u32(core.hot_after != 0)
     count: u32 = 0
     length: u32 = 0
     record = Record()
@@ -155,8 +158,24 @@ def make(core: Ptr[Core], rip: u64, physical: u64, slot: u32) -> Ptr[Op]:
     if count == 0:
         return Ptr[Op](0)
     lead_on(core, first + count, wrap(core, rip + length))
-    add_block(core, physical, rip, first, count, length, slot)
-    return first
+    count += 1
+    if core.hot_after:
+        lead_in(core, entry, physical, rip, count)
+        count += 1
+    add_block(core, physical, rip, entry, count, length, slot)
+    return entry
+
+
+@function
+def lead_in(core: Ptr[Core], op: Ptr[Op], physical: u64, rip: u64, count: u32) -> None:
+    """The op in front of a block that may be translated; `count` ops are behind it."""
+    op.handler = core.handlers[COUNT]
+    op.code = core.code_leave_op
+    op.rip = rip
+    op.length = 0
+    op.immediate = core.hot_after
+    op.displacement = physical
+    op.a = u16(count)
 
 
 @function
@@ -187,13 +206,13 @@ def add_block(core: Ptr[Core], physical: u64, rip: u64, first: Ptr[Op], count: u
     block = core.blocks[core.block_count]
     core.block_count += 1
     number = core.block_count
-    core.op_count += count + 1
+    core.op_count += count
     block.physical = physical
     block.rip = rip
     block.space = core.code_space
     block.kind = core.code_kind
     block.first = first
-    block.count = count + 1
+    block.count = count
     block.length = length
     block.next_in_hash = core.hash[slot]
     core.hash[slot] = number
@@ -274,4 +293,7 @@ def kill(core: Ptr[Core], block: Ptr[Block]) -> None:
     """Whoever arrives at one of its ops looks up what is there now."""
     for i in range(block.count):
         block.first[i].handler = core.handlers[STALE]
+    if core.hot_after:
+        block.first.code = core.code_leave_op
+        core.exit_flag = 1  # translated code that goes round in one block looks nowhere else
     block.length = 0

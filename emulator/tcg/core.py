@@ -67,6 +67,7 @@ class Op:
     rip: u64
     link: u64  # of a direct branch: the target's Op, 0 if it has to be looked up
     mask: u64  # of the address size
+    code: u64  # of an op at which translated code is entered: where; of others in front of a block: the way back here
     a: u16
     b: u16
     c: u16
@@ -174,6 +175,22 @@ class Core:
     previous_number: u32  # and of the one before
     candidate: Ptr[Op]  # whose flags may turn out to be overwritten, or null
     candidate_number: u32  # its handler then
+    hot_after: u32  # executions of a block until it is translated, 0 if none ever is (see `translate`)
+    worth: u32  # instructions in a row for which translated code is entered again behind one that it cannot execute
+    code_full: u32
+    translate: FnPtr[[u64, u64], u64]  # Core, the op in front of a block; the op to go on with
+    plans: Ptr[u32]  # by form
+    code_start: Ptr[u8]  # the room for translated code, where it is writable,
+    code_used: Ptr[u8]
+    code_end: Ptr[u8]
+    code_shift: u64  # and how much higher it is executable
+    code_leave: Ptr[u8]  # in it: to a handler,
+    code_leave_op: u64  # to that of an op,
+    code_load: u64  # and from `code_door`
+    code_door: u64  # the handler of ops at which translated code is entered
+    status: u32  # the status flags on the way from the one to the other
+    host_rbp: u64  # while translated code executes
+    target: u64  # a branch's op while its return address is pushed; the handler to leave to
     stop: Op
     single: Array[Op, 2]  # an instruction that is not cached, and what leads on behind it
     code: Array[u8, 16]

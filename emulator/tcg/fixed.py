@@ -7,7 +7,7 @@ Their order is that of the numbers in `predecode`.
 
 from __future__ import annotations
 
-from emulator.native import Ptr, function
+from emulator.native import Ptr, function, u64
 
 from .control import branch, enter, raised
 from .core import GP, NM, UD, Core, Op
@@ -47,5 +47,20 @@ def unavailable(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
     return raised(core, op, NM, 0)
 
 
-FIXED = (undefined, protection, lead_on, stale, stop_here, unavailable)
-"""In the order of UNDEFINED, PROTECTION, CONTINUE, STALE, STOP, UNAVAILABLE."""
+@function
+def count(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+    """In front of a block that may become hot."""
+    op.immediate -= 1
+    if op.immediate:
+        return op + 1
+    return Ptr[Op](core.translate(u64(core), u64(op)))
+
+
+@function
+def pass_on(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+    """In front of a block that stays as it is."""
+    return op + 1
+
+
+FIXED = (undefined, protection, lead_on, stale, stop_here, unavailable, count, pass_on)
+"""In the order of UNDEFINED, PROTECTION, CONTINUE, STALE, STOP, UNAVAILABLE, COUNT, PASS."""

@@ -47,8 +47,9 @@ def direct(core: Ptr[Core], access: u32, address: u64, size: u64) -> Ptr[u8]:
     """The host address of bytes that may be accessed directly, or null."""
     entries = core.reads if access == READ else core.writes
     entry = entries + (address >> PAGE_SHIFT & TLB_SLOTS - 1)
-    if likely(address - entry.tag <= PAGE_SIZE - size):
-        host = Ptr[u8](entry.addend + address)
+    inside = address - entry.tag
+    if likely(inside <= PAGE_SIZE - size):
+        host = Ptr[u8](entry.host + inside)
         if not host:
             unreachable()  # tells the compiler that callers need not look again
         return host

@@ -18,12 +18,17 @@ from .forms import handlers
 from .platform import Platform, connect
 from .predecode import STOP
 from .threaded import load, unit
+from .translate.translator import HOT, attach
 
 STATUS = flags.STATUS
 
 
 class Processor:
-    """A processor over an address space. With `native=False` all runs as Python: slow, and the reference."""
+    """A processor over an address space. With `native=False` all runs as Python: slow, and the reference.
+
+    What is executed `hot` times is translated, where the host is one that it is translated for, unless `translate` is
+    false.
+    """
 
     def __init__(
         self,
@@ -32,6 +37,8 @@ class Processor:
         *,
         native: bool = True,
         ops: int = 1 << 18,
+        translate: bool = True,
+        hot: int = HOT,
         stop_on_exceptions: bool = False,
     ) -> None:
         self.space = space
@@ -45,6 +52,7 @@ class Processor:
         self.code, table = load() if native else (unit().reference(), range(len(self._functions)))
         self._allocate(ops, table)
         self._keep += connect(self, platform or Platform())
+        self._translator = attach(self, hot) if native and translate else None
         self.core.stop_on_exceptions = stop_on_exceptions
         self.core.mmu = self.mmu.address
         self.mmu.state.cpu = self.address

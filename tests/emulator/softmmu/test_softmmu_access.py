@@ -113,7 +113,7 @@ def check_invariants(machine):
         if entry.tag >> 12 & TLB_SLOTS - 1 != slot:
             continue  # cannot match
         assert entry.tag | VALID == entry.page
-        host = entry.addend + entry.tag & (1 << 64) - 1
+        host = entry.host
         assert ram.host <= host <= ram.host + ram.size - 4096
         assert host - ram.host == entry.physical & ~4095
         if index // (MODE_COUNT * TLB_SLOTS) == WRITE:

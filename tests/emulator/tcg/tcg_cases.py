@@ -24,14 +24,15 @@ def top(status: int) -> int:
 
 
 class Interpreter:
-    """One processor in user mode without paging; `run` puts every case into it afresh."""
+    """One processor in user mode without paging, all its code translated or none; `run` puts every case into it."""
 
-    def __init__(self, mode: int = 64, *, native: bool = True) -> None:
+    def __init__(self, mode: int = 64, *, native: bool = True, translate: bool = False) -> None:
         self.space = AddressSpace()
         self.code = self.space.add_ram(CODE, PAGE)
         self.area = self.space.add_ram(AREA, AREA_SIZE)
         self.processor = Processor(self.space, native=native, ops=1 << 12, stop_on_exceptions=True)
         core = self.core = self.processor.core
+        core.hot_after, core.worth = int(translate), 1  # at once, or never
         core.cpu.cr0 = 0x11
         core.cpu.cr4 = 3 << 9
         core.cpu.efer = USER_MODE_64 if mode == 64 else USER_MODE_32

@@ -56,6 +56,8 @@ def run_guest(seed: str) -> None:
     space.add_ram(0, MEMORY)
     space.write(0, bytes(random_memory(random, mode)))
     processor = Processor(space, ops=1 << 12)
+    processor.core.hot_after = random.choice((0, 1, 3))
+    processor.core.worth = 1
     cpu = processor.core.cpu
     level = random.choice((0, 0, 0, 3))
     for number, segment in enumerate(cpu.segments):

@@ -1,4 +1,4 @@
-"""The interpreter against the host's processor, and machine code against the same handlers run as Python.
+"""Interpreter and translator against the host's processor, and machine code against the same handlers run as Python.
 
 In CI a few cases of every form that is executed, with a fixed seed. The long run, of CI's size a seed:
 
@@ -58,14 +58,14 @@ def differences(cases: list[Case], one: list[Outcome], other: list[Outcome], mod
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-@pytest.mark.parametrize("mode", [64, 32])
-def test_host(mode: int, seed: int) -> None:
+@pytest.mark.parametrize(("mode", "translate"), [(64, False), (64, True), (32, False)])
+def test_host(mode: int, translate: bool, seed: int) -> None:
     if not available():
         cannot_run("the host is not an x86-64 Linux")
     cases = cases_of("host", mode, seed, CASES_PER_ROW)
     with Host() as host:
         expected = host.run(cases)
-    assert differences(cases, Interpreter(mode).run(cases), expected, mode) == []
+    assert differences(cases, Interpreter(mode, translate=translate).run(cases), expected, mode) == []
 
 
 @pytest.mark.parametrize("mode", [64, 32])

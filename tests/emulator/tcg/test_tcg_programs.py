@@ -18,11 +18,11 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize(("native", "translate"), [(True, False), (True, True), (False, False)])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_program(name: str, native: bool) -> None:
+def test_program(name: str, native: bool, translate: bool) -> None:
     code, expected = PROGRAMS[name]
-    guest = Interpreter(64, native=native)
+    guest = Interpreter(64, native=native, translate=translate)
     for _ in range(2):
         guest.space.write(CODE, bytes.fromhex(code))
         guest.core.cpu.rip = CODE

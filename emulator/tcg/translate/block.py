@@ -1,0 +1,292 @@
+"""A block: what of it is translated, one instruction after another, and how it is entered.
+
+`entered` is the op in front of a block. While the block is cold it counts (`fixed.count`); then its handler is the
+door to translated code, which fetches the guest's registers, and `Op.code` is where other translated code jumps.
+Behind an instruction that only its handler can execute, translated code is entered again at the next op, whose handler
+becomes the door as well; but only if it is worth the way.
+"""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+from emulator.native import Array, Ptr, addressof, function, i32, u8, u32, u64
+from emulator.softmmu.physical import find_range
+from emulator.x86.flat import NOTHING, Record, decode_flat
+
+from ..core import CODE_64, CODE_SIZE, MAX_BLOCK, Core, Op
+from ..predecode import PASS, STALE
+from .assembler import GROUP_1_BYTE, NOT_EQUAL, TO_CMP, patch, put, with_core
+from .control import (
+    branch,
+    call,
+    call_indirect,
+    is_valid,
+    jump_direct,
+    jump_indirect,
+    leave_frame,
+    pop,
+    push,
+    push_number,
+    return_near,
+)
+from .instructions import (
+    accumulate,
+    compare_exchange,
+    copy,
+    divide,
+    divide_signed,
+    exchange_ax,
+    extend_sign,
+    load_effective_address,
+    move_immediate,
+    multiply,
+    swap_bytes,
+    widen,
+)
+from .layout import ATTENDS, BRANCHES, IN_STATUS, Translation
+from .plans import (
+    ACCUMULATOR,
+    BRANCH,
+    BYTE_SWAP,
+    BYTES,
+    CALL,
+    CALL_INDIRECT,
+    COMPARE_EXCHANGE,
+    COPIED,
+    DIVIDE,
+    DIVIDE_SIGNED,
+    EXCHANGE_AX,
+    IMMEDIATE,
+    IN_REGISTERS,
+    JUMP,
+    JUMP_INDIRECT,
+    KIND_MASK,
+    KIND_SHIFT,
+    LEAVE_FRAME,
+    LOAD_ADDRESS,
+    MULTIPLY,
+    POP,
+    PUSH,
+    PUSH_IMMEDIATE,
+    REG_BYTE,
+    RETURN,
+    RM_BYTE,
+    SIGN,
+    WIDEN,
+)
+from .stubs import add_stub, leave, leave_to
+
+HIGH_BYTES = 4  # without REX the 8-bit registers from here on are AH, CH, DH, BH
+BLOCK_ROOM = 1 << 14  # more bytes than any block has
+ALIGNMENT = 16
+NEVER = ~0
+EXIT_FLAG = Core.offset("exit_flag")
+
+
+@function
+def kind_of(plan: u32) -> u32:
+    return plan >> KIND_SHIFT & KIND_MASK
+
+
+@function
+def plan_of(core: Ptr[Core], record: Ptr[Record]) -> u32:
+    """The plan of an instruction; 0 if its registers or its size are none that the plan is for."""
+    plan = core.plans[u32(record.form)]
+    kind = kind_of(plan)
+    size = u32(record.operand_size)
+    in_memory = record.rm == NOTHING
+    if record.rex == 0:
+        if (plan & REG_BYTE or (kind == IMMEDIATE and plan & BYTES)) and record.reg >= HIGH_BYTES:
+            return 0
+        if plan & RM_BYTE and not in_memory and record.rm >= HIGH_BYTES:
+            return 0
+    if in_memory and plan & IN_REGISTERS:
+        return 0
+    if kind in (LOAD_ADDRESS, BYTE_SWAP, SIGN, DIVIDE, DIVIDE_SIGNED) and size < 32:
+        return 0
+    if kind in (PUSH, PUSH_IMMEDIATE, POP, LEAVE_FRAME, RETURN) and size < 64:
+        return 0
+    if kind == COMPARE_EXCHANGE and record.rm == 0:
+        return 0
+    return plan
+
+
+@function
+def emit(t: Ptr[Translation], record: Ptr[Record], plan: u32) -> None:
+    """One instruction."""
+    kind = kind_of(plan)
+    if kind == COPIED:
+        copy(t, record, plan)
+    elif kind == BRANCH:
+        branch(t, u32(record.opcode) & 15)
+    elif kind == LOAD_ADDRESS:
+        load_effective_address(t, record)
+    elif kind == IMMEDIATE:
+        move_immediate(t, record, plan)
+    elif kind == ACCUMULATOR:
+        accumulate(t, record, plan)
+    elif kind == PUSH:
+        push(t, record)
+    elif kind == POP:
+        pop(t, record)
+    elif kind == CALL:
+        call(t)
+    elif kind == RETURN:
+        return_near(t)
+    elif kind == JUMP:
+        jump_direct(t)
+    else:
+        emit_rare(t, record, plan)
+
+
+@function(inline="never")
+def emit_rare(t: Ptr[Translation], record: Ptr[Record], plan: u32) -> None:
+    kind = kind_of(plan)
+    if kind == PUSH_IMMEDIATE:
+        push_number(t, t.op.immediate)
+    elif kind == LEAVE_FRAME:
+        leave_frame(t)
+    elif kind == JUMP_INDIRECT:
+        jump_indirect(t, record)
+    elif kind == CALL_INDIRECT:
+        call_indirect(t, record)
+    elif kind == WIDEN:
+        widen(t, record)
+    elif kind == SIGN:
+        extend_sign(t, record)
+    elif kind == MULTIPLY:
+        multiply(t, record, plan)
+    elif kind == DIVIDE:
+        divide(t, record, plan)
+    elif kind == DIVIDE_SIGNED:
+        divide_signed(t, record, plan)
+    elif kind == COMPARE_EXCHANGE:
+        compare_exchange(t, record, plan)
+    elif kind == EXCHANGE_AX:
+        exchange_ax(t, record)
+    elif kind == BYTE_SWAP:
+        swap_bytes(t, record)
+
+
+@function
+def goes_elsewhere(plan: u32) -> bool:
+    """Whether control never comes to the next instruction."""
+    return kind_of(plan) in (JUMP, CALL, RETURN, JUMP_INDIRECT, CALL_INDIRECT)
+
+
+@function
+def leads_nowhere(t: Ptr[Translation], plan: u32) -> bool:
+    """Whether a direct branch always faults: its handler does that."""
+    return kind_of(plan) in (JUMP, BRANCH, CALL) and not is_valid(t)
+
+
+@function
+def run_length(plans: Ptr[u32], first: u32, count: u32) -> u32:
+    """How many instructions from this one on have plans."""
+    last = first
+    while last < count and plans[last]:
+        last += 1
+    return last - first
+
+
+@function
+def begin(t: Ptr[Translation], index: u32) -> None:
+    """Where translated code is entered: with flags in AX."""
+    t.flags = IN_STATUS
+    op = t.entry_op + index
+    op.code = u64(t.out) + t.core.code_shift
+    if index == 1:
+        t.entry = t.out
+        t.entry_op.code = op.code
+        with_core(t, GROUP_1_BYTE, 32, TO_CMP, EXIT_FLAG)
+        put(t, 0, 1)
+        put(t, 0x0F, 1)
+        put(t, 0x80 | NOT_EQUAL, 1)
+        put(t, 0, 4)
+        t.op = t.entry_op
+        add_stub(t, ATTENDS)
+
+
+@function
+def emit_stubs(t: Ptr[Translation]) -> None:
+    number: u32 = 0
+    while number < t.stub_count:
+        stub = t.stubs[number]
+        patch(stub.place, t.out)
+        t.op = stub.op
+        t.flags = stub.flags
+        if stub.kind == BRANCHES:
+            jump_direct(t)
+        elif stub.kind == ATTENDS:
+            leave_to(t, t.core.handlers[STALE])
+        else:
+            leave(t)
+        number += 1
+
+
+@function
+def translate_block(core: Ptr[Core], entry: Ptr[Op]) -> Ptr[Op]:
+    """Called when a block has become hot; the op to go on with."""
+    entry.handler = core.handlers[PASS]
+    if core.code_kind & CODE_SIZE != CODE_64:
+        return entry
+    if core.code_used + BLOCK_ROOM > core.code_end:
+        core.code_full = 1
+        return entry
+    t = Translation()
+    t.core = core
+    t.entry_op = entry
+    t.out = Ptr[u8](u64(core.code_used) + (ALIGNMENT - 1) & ~u64(ALIGNMENT - 1))
+    t.entry = Ptr[u8](0)
+    t.stub_count = 0
+    records = Array[Record, MAX_BLOCK + 1]()
+    plans = Array[u32, MAX_BLOCK + 1]()
+    count = u32(entry.a)
+    read_records(t, Ptr[Record](addressof(records)), Ptr[u32](addressof(plans)), count)
+    translate_runs(t, Ptr[Record](addressof(records)), Ptr[u32](addressof(plans)), count)
+    return entry
+
+
+@function
+def read_records(t: Ptr[Translation], records: Ptr[Record], plans: Ptr[u32], count: u32) -> None:
+    """Decode the instructions again, from 1 on; the last op is no instruction but leads on."""
+    found = find_range(t.core.mmu, t.entry_op.displacement)
+    code = found.host + (t.entry_op.displacement - found.first)
+    for index in range(1, count):
+        t.op = t.entry_op + index
+        record = records + index
+        length = i32(t.op.length)
+        plan: u32 = 0
+        if decode_flat(code + (t.op.rip - t.entry_op.rip), length, 64, record) == length:
+            plan = plan_of(t.core, record)
+        plans[index] = 0 if leads_nowhere(t, plan) else plan
+
+
+@function
+def translate_runs(t: Ptr[Translation], records: Ptr[Record], plans: Ptr[u32], count: u32) -> None:
+    """What is worth it; in between the handlers execute."""
+    doors = Array[u64, MAX_BLOCK]()
+    door_count: u32 = 0
+    index: u32 = 1
+    while index < count:
+        length = run_length(plans, index, count)
+        to_end = index + length == count
+        if length >= t.core.worth or (to_end and length and index == 1):
+            begin(t, index)
+            doors[door_count] = u64(t.entry_op + (0 if index == 1 else index))
+            door_count += 1
+            for number in range(index, index + length):
+                t.op = t.entry_op + number
+                emit(t, records + number, plans[number])
+            if not (to_end and goes_elsewhere(plans[count - 1])):
+                t.op = t.entry_op + (index + length)
+                if to_end:
+                    jump_direct(t)
+                else:
+                    leave(t)
+        index += length + 1
+    emit_stubs(t)
+    for number in range(door_count):
+        Ptr[Op](doors[number]).handler = t.core.code_door
+    t.core.code_used = t.out

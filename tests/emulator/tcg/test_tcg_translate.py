@@ -1,0 +1,284 @@
+"""Translated code against the interpreter: random blocks, faults and changes in the middle of them, requests to leave.
+
+The long run is `TCG_SEEDS=200 pytest -n auto tests/emulator/tcg/test_tcg_translate.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from random import Random
+from struct import pack
+from threading import Timer
+
+import pytest
+from tcg_cases import Interpreter
+
+from emulator.softmmu.space import AddressSpace
+from emulator.tcg.core import EXCEPTION, PF, REQUESTED, UD
+from emulator.tcg.forms import covered
+from emulator.tcg.platform import Platform
+from emulator.tcg.processor import Processor
+from emulator.tcg.translate.plans import plans
+from emulator.x86.generate import CODE, Case, executable, random_case
+from emulator.x86.hostcpu import available, host_features
+from emulator.x86.instruction import CS, NO_REGISTER, RIP
+from emulator.x86.table import ENCODINGS, FORMS
+from tests.conftest import cannot_run
+
+SEEDS = int(os.environ.get("TCG_SEEDS", "1"))
+BLOCKS = 400
+RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
+END = b"\x0f\x0b"
+DEFINE_FLAGS = bytes.fromhex("48 39 d3")  # cmp rbx, rdx: behind an instruction that leaves some undefined
+UNDEFINED_RESULTS = ("BSF", "BSR")
+
+
+@pytest.fixture(autouse=True)
+def _host() -> None:
+    if not available():
+        cannot_run("blocks are translated on x86-64 Linux")
+
+
+# -- random blocks ------------------------------------------------------------------------------------------
+
+
+def needed(case: Case) -> set[int]:
+    """The registers without whose values an instruction would fault, or be undefined."""
+    instruction = case.instruction
+    marks, mnemonic = instruction.form.marks, instruction.form.mnemonic
+    registers = {number for number in (instruction.base, instruction.index) if number not in (NO_REGISTER, RIP)}
+    if marks & {"rep", "repe"}:
+        registers |= {RSI, RDI, RCX}
+    if "stack" in marks or mnemonic in ("LEAVE", "ENTER"):
+        registers |= {RSP, RBP}
+    if any(code.text == "CL" for code in instruction.form.operands):
+        registers.add(RCX)
+    if mnemonic in ("DIV", "IDIV"):
+        registers |= {RAX, RDX}
+    if mnemonic in ("XLATB", "MASKMOVQ", "MASKMOVDQU"):
+        registers |= {RAX, RBX, RDI}
+    if any(code.method == "M" or code.method == "E" for code in instruction.form.operands):
+        registers |= {instruction.reg} if mnemonic in ("BT", "BTS", "BTR", "BTC") else set()
+    return registers
+
+
+def load(register: int, value: int) -> bytes:
+    """mov register, imm64."""
+    return bytes((0x48 | register >> 3, 0xB8 | register & 7)) + value.to_bytes(8, "little")
+
+
+def random_block(random: Random, rows: list) -> tuple[bytes, Case]:
+    """Instructions one after another, and the state to begin with."""
+    code, case = b"", None
+    for _ in range(random.randrange(1, 12)):
+        case = random_case(random.choice(rows), random)
+        if case.instruction.base == RIP or case.instruction.form.mnemonic in UNDEFINED_RESULTS:
+            continue
+        for register in sorted(needed(case)):
+            code += load(register, case.state.registers[register])
+        code += case.code
+        if case.undefined:
+            code += DEFINE_FLAGS
+    assert case is not None
+    return code, case
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_blocks(seed: int) -> None:
+    random = Random(f"blocks {seed}")
+    features = host_features() | {"base"}
+    executed, planned = covered(), {form.name for form, plan in zip(FORMS, plans(), strict=True) if plan}
+    rows = [row for row in ENCODINGS if executable(row) and row.form.name in executed and row.form.feature in features]
+    translated = [row for row in rows if row.form.name in planned]
+    interpreter, translator = Interpreter(64), Interpreter(64, translate=True)
+    for _ in range(BLOCKS):
+        code, case = random_block(random, rows if random.random() < 0.2 else translated)
+        outcomes = []
+        for guest in (interpreter, translator):
+            guest.load(case.state)
+            guest.space.write(CODE, code + END)
+            guest.core.cpu.rip = CODE
+            assert guest.processor.run() == EXCEPTION
+            outcomes.append((guest.core.fault_vector, guest.core.cpu.rip, guest.state()))
+        assert outcomes[0] == outcomes[1], code.hex()
+
+
+def test_most_is_translated() -> None:
+    """The test above would not notice if nothing were."""
+    assert sum(plan != 0 for plan in plans()) > 150
+    guest = Interpreter(64, translate=True)
+    guest.space.write(CODE, bytes.fromhex("4801d8 ffc9") + END)
+    guest.core.cpu.rip = CODE
+    before = guest.core.code_used
+    guest.processor.run()
+    assert guest.core.code_used > before
+
+
+# -- long mode with pages -----------------------------------------------------------------------------------
+
+PAGE = 4096
+TABLES, CODE_PAGE, DATA_PAGE, OTHER_PAGE, MISSING = 0x10000, 0x20000, 0x30000, 0x40000, 0x50000
+LEVELS = 4
+
+
+class Long(Platform):
+    """64-bit kernel mode; pages of the first 2 MiB are mapped to themselves, but for one."""
+
+    def __init__(self, translate: bool) -> None:
+        self.space = AddressSpace()
+        self.space.add_ram(0, 1 << 20)
+        self.processor = Processor(self.space, self, stop_on_exceptions=True)
+        core = self.core = self.processor.core
+        core.hot_after, core.worth = int(translate), 1
+        cpu = self.cpu = core.cpu
+        for level in range(LEVELS - 1):
+            self.space.write(TABLES + level * PAGE, pack("<Q", TABLES + (level + 1) * PAGE | 7))
+        for page in range(512):
+            self.map(page * PAGE, page * PAGE)
+        self.map(MISSING, MISSING, present=False)
+        cpu.cr0, cpu.cr3, cpu.cr4, cpu.efer = 0x80000011, TABLES, 3 << 9 | 1 << 5, 0x500
+        for number, segment in enumerate(cpu.segments):
+            segment.base, segment.limit = 0, 0xFFFFFFFF
+            segment.attributes = 0xA09B if number == CS else 0xC093
+        self.processor.state_changed()
+        cpu.registers[RSP] = DATA_PAGE + 2048
+
+    def map(self, address: int, physical: int, present: bool = True) -> None:
+        entry = TABLES + (LEVELS - 1) * PAGE + address // PAGE * 8
+        self.space.write(entry, pack("<Q", physical | 6 | present))
+        self.processor.state_changed()
+
+    def write(self, address: int, code: str) -> None:
+        self.space.write(address, bytes.fromhex(code))
+
+    def run(self, rip: int) -> int:
+        """Execute until an exception: its vector."""
+        self.cpu.rip = rip
+        assert self.processor.run() == EXCEPTION
+        return int(self.core.fault_vector)
+
+
+@pytest.fixture(params=[False, True], ids=["interpreted", "translated"])
+def guest(request: pytest.FixtureRequest) -> Long:
+    return Long(request.param)
+
+
+def test_fault_in_a_block(guest: Long) -> None:
+    """add eax, ecx; mov [rdi], eax; add eax, ecx: registers and flags are those before the second instruction."""
+    guest.write(CODE_PAGE, "01c8 8907 01c8 0f0b")
+    for turn in range(2):  # the second time the block is translated already
+        cpu = guest.cpu
+        cpu.registers[RAX], cpu.registers[RCX], cpu.registers[RDI] = 0xFFFFFFFF, 1, MISSING + 8
+        guest.processor.rflags = 0x202
+        assert guest.run(CODE_PAGE) == PF
+        assert (cpu.rip, cpu.cr2, cpu.registers[RAX]) == (CODE_PAGE + 2, MISSING + 8, 0)
+        assert guest.processor.rflags == 0x202 | 0x1 | 0x4 | 0x10 | 0x40
+        cpu.registers[RDI] = DATA_PAGE
+        assert guest.run(cpu.rip) == UD and cpu.registers[RAX] == 1, turn
+
+
+def test_fault_at_a_border(guest: Long) -> None:
+    """A store across a border into a page that is not there leaves the first page as it is."""
+    guest.write(CODE_PAGE, "48b80102030405060708 488907 0f0b")
+    guest.cpu.registers[RDI] = MISSING - 4
+    for _ in range(2):
+        assert guest.run(CODE_PAGE) == PF
+        assert (guest.cpu.rip, guest.cpu.cr2) == (CODE_PAGE + 10, MISSING)
+        assert guest.space.read(MISSING - 4, 4) == bytes(4)
+
+
+def test_fault_of_the_stack(guest: Long) -> None:
+    """call, ret, push and pop that fault leave the stack pointer where it was."""
+    for code in ("e800000000", "c3", "50", "58", "c9"):
+        guest.write(CODE_PAGE, code + "0f0b")
+        guest.cpu.registers[RSP] = guest.cpu.registers[RBP] = MISSING + 256
+        for _ in range(2):
+            assert guest.run(CODE_PAGE) == PF
+            assert (guest.cpu.rip, guest.cpu.registers[RSP]) == (CODE_PAGE, MISSING + 256), code
+
+
+def test_loop_changes_itself(guest: Long) -> None:
+    """inc eax; mov [rip+…], the opcode of `inc ecx`; dec edx; jnz: only the first turn counts in EAX."""
+    guest.write(CODE_PAGE, "ffc0 c605f8ffffffc1 ffca 75f3 0f0b")
+    for _ in range(3):
+        guest.write(CODE_PAGE, "ffc0")
+        guest.cpu.registers[RAX] = guest.cpu.registers[RCX] = 0
+        guest.cpu.registers[RDX] = 100
+        assert guest.run(CODE_PAGE) == UD
+        assert (guest.cpu.registers[RAX], guest.cpu.registers[RCX]) == (1, 99)
+
+
+def test_loop_begins_with_a_handler(guest: Long) -> None:
+    """paddb xmm0, xmm1 has no translation, dec eax; jnz back to it have."""
+    guest.write(CODE_PAGE, "660ffcc1 ffc8 75f8 0f0b")
+    guest.cpu.registers[RAX] = 200
+    guest.cpu.xmm[1].low, guest.cpu.xmm[0].low = 1, 0
+    assert guest.run(CODE_PAGE) == UD
+    assert guest.cpu.xmm[0].low == 200
+
+
+def test_loop_calls_what_changes(guest: Long) -> None:
+    """A function on another page is overwritten between its calls: mov [r8 + 1], al; call r8; add ebx, ecx; …"""
+    guest.write(CODE_PAGE, "41884001 41ffd0 01cb fec8 75f3 0f0b")
+    guest.write(OTHER_PAGE, "b900000000 c3")
+    cpu = guest.cpu
+    cpu.registers[8], cpu.registers[RAX], cpu.registers[RBX] = OTHER_PAGE, 100, 0
+    assert guest.run(CODE_PAGE) == UD
+    assert cpu.registers[RBX] == 5050
+
+
+def test_remapped_target(guest: Long) -> None:
+    """call OTHER_PAGE; twice, with another page behind the address."""
+    guest.write(CODE_PAGE, f"e8{(OTHER_PAGE - CODE_PAGE - 5).to_bytes(4, 'little').hex()} 0f0b")
+    guest.write(OTHER_PAGE, "b801000000 c3")
+    guest.write(DATA_PAGE, "b802000000 c3")
+    for page, expected in ((OTHER_PAGE, 1), (OTHER_PAGE, 1), (DATA_PAGE, 2), (OTHER_PAGE, 1)):
+        guest.map(OTHER_PAGE, page)
+        guest.cpu.registers[RSP] = DATA_PAGE + 2048
+        assert guest.run(CODE_PAGE) == UD and guest.cpu.registers[RAX] == expected
+
+
+def test_crossing_instruction(guest: Long) -> None:
+    """A loop with an instruction that lies in two pages, of which the second one changes."""
+    border = CODE_PAGE + PAGE
+    guest.write(border - 8, "31c0 ffc1 9090 0500")  # xor eax, eax; inc ecx; …; add eax, …
+    guest.write(border, "010000 ffca 75f1 0f0b")
+    for value in (1, 2):
+        guest.write(border, f"{value:02x}0000")
+        guest.cpu.registers[RCX], guest.cpu.registers[RDX] = 0, 50
+        assert guest.run(border - 8) == UD
+        assert (guest.cpu.registers[RCX], guest.cpu.registers[RAX]) == (50, value << 8)
+
+
+@pytest.mark.parametrize("loop", ["ebfe", "ffc0 ebfc", "7402 ebfc ebfa", "e800000000 58 ebf8"])
+def test_request_in_a_loop(guest: Long, loop: str) -> None:
+    """Another thread gets the processor out of a loop that never ends."""
+    guest.write(CODE_PAGE, loop)
+    guest.cpu.rip = CODE_PAGE
+    Timer(0.05, guest.processor.request_exit).start()
+    assert guest.processor.run() == REQUESTED
+    assert CODE_PAGE <= guest.cpu.rip < CODE_PAGE + 16
+
+
+def test_device_changes_a_loop(guest: Long) -> None:
+    """Another thread writes to the code that goes round: jmp $ becomes ud2."""
+    guest.write(CODE_PAGE, "ebfe")
+    Timer(0.05, guest.write, (CODE_PAGE, "0f0b")).start()
+    assert guest.run(CODE_PAGE) == UD
+
+
+def test_full(guest: Long) -> None:
+    """More code than there is room for: blocks are dropped, and the program goes on."""
+    blocks, turns = 60, 5
+    guest.core.code_end = guest.core.code_used + (1 << 15)
+    for number in range(blocks):
+        guest.write(CODE_PAGE + number * 64, "ffc0 ffc1 01c8 90 eb37")  # inc eax; inc ecx; add eax, ecx; …
+    back = -(blocks * 64 + 9) & 0xFFFFFFFF
+    guest.write(CODE_PAGE + blocks * 64, f"ffca 7405 e9{back.to_bytes(4, 'little').hex()} 0f0b")
+    cpu = guest.cpu
+    cpu.registers[RAX], cpu.registers[RCX], cpu.registers[RDX] = 0, 0, turns
+    assert guest.run(CODE_PAGE) == UD
+    total = 0
+    for count in range(1, turns * blocks + 1):
+        total += 1 + count
+    assert (cpu.registers[RAX], cpu.registers[RCX]) == (total, turns * blocks)
