@@ -34,10 +34,11 @@ class Alarm:
         """End what waits, or else the next one to wait."""
         self._rung.set()
 
-    def wait(self) -> None:
-        """Until somebody rings."""
-        self._rung.wait()
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until somebody rings, or a time is over: whether somebody did."""
+        rung = self._rung.wait(seconds)
         self._rung.clear()
+        return rung
 
     def __enter__(self) -> Alarm:
         self._thread = threading.Thread(target=self._run, name="alarm", daemon=True)

@@ -1,12 +1,12 @@
 """What every machine is: memory, a processor, a bus of chips, a clock, and `run`.
 
-While the processor runs, a thread waits for the chips' next event and makes the interpreter leave when it comes. All
-chips live in the thread that calls `run`; other threads hand over what they have for them by `post`.
+The clock (`clocks`) makes the interpreter leave when the chips' next event is due. All chips live in the thread that
+calls `run`; other threads hand over what they have for them by `post`.
 """
 
 from __future__ import annotations
 
-import time
+import random
 from collections import deque
 from collections.abc import Callable
 from typing import Self
@@ -18,22 +18,28 @@ from emulator.tcg.flags import IF
 from emulator.tcg.platform import Platform
 from emulator.tcg.processor import Processor
 
-from .alarm import Alarm
+from .clocks import HostClock, InstructionClock
 from .errors import GuestError
 from .report import describe, exception_name
 
 
 class Machine(Platform):
-    """A processor and a bus. A context manager: at its end it releases what it holds."""
+    """A processor and a bus. A context manager: at its end it releases what it holds.
 
-    def __init__(self, *, native: bool = True) -> None:
+    With `icount`, time goes by with instructions, and chance is always the same.
+    """
+
+    def __init__(self, *, native: bool = True, icount: bool = False) -> None:
         self.space = AddressSpace()
         self.exit_status: int | None = None
-        self._started = time.perf_counter_ns()
-        self._alarm = Alarm(self.now, self.wake)
-        self.bus = Bus(self._alarm.set)
+        self.time = InstructionClock(self.wake) if icount else HostClock(self.wake)
+        self.now = self.time.now
+        self.clock_start = self.time.start
+        self.bus = Bus(self.time.set)
         self._posted: deque[Callable[[], None]] = deque()
-        self.processor = Processor(self.space, self, native=native)
+        self._chance = random.Random(0) if icount else random.SystemRandom()
+        self.processor = Processor(self.space, self, native=native, counting=icount)
+        self.time.attach(self.processor.core)
 
     def close(self) -> None:
         """Release what the machine holds."""
@@ -51,13 +57,14 @@ class Machine(Platform):
 
     def write_port(self, port: int, size: int, value: int) -> None:
         self.bus.write(port, size, value)
-        self._alarm.set(self.bus.next_event())
+
+    def clock(self) -> int:
+        return self.now()
+
+    def noise(self) -> int:
+        return self._chance.getrandbits(64)
 
     # -- time and the outside -------------------------------------------------------------------------------
-
-    def now(self) -> int:
-        """Nanoseconds since the machine was made."""
-        return time.perf_counter_ns() - self._started
 
     def end(self, status: int) -> None:
         """From any thread: end the machine with an exit status."""
@@ -71,7 +78,7 @@ class Machine(Platform):
 
     def wake(self) -> None:
         """From any thread: make the machine see what there is to do."""
-        self._alarm.ring()
+        self.time.ring()
         self.processor.request_exit()
 
     def _attend(self) -> None:
@@ -79,14 +86,14 @@ class Machine(Platform):
         while self._posted:
             self._posted.popleft()()
         self.bus.run_events(self.now())
-        self._alarm.set(self.bus.next_event())
+        self.time.set(self.bus.next_event())
 
     # -- running --------------------------------------------------------------------------------------------
 
     def run(self) -> int:
         """Execute until the program ends the machine: its exit status. A program that cannot go on is a GuestError."""
         self.exit_status = None
-        with self._alarm:
+        with self.time:
             while self.exit_status is None:
                 self._attend()
                 reason = self.processor.run()
@@ -101,7 +108,7 @@ class Machine(Platform):
         if not self.processor.core.cpu.rflags & IF:
             self.halted()
         else:
-            self._alarm.wait()
+            self.time.wait()
 
     def halted(self) -> None:
         """HLT with interrupts masked: nothing can end it."""

@@ -42,7 +42,7 @@ class Pc(Machine):
     features = frozenset(SYSTEM_FEATURES) | FEATURES
 
     def __init__(self, config: PcConfig, *, native: bool = True) -> None:
-        super().__init__(native=native)
+        super().__init__(native=native, icount=config.icount)
         self.config = config
         self.a20 = True
         self.low_memory = min(config.memory, LOW_LIMIT)

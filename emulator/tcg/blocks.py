@@ -20,7 +20,7 @@ from emulator.x86.flat import TOO_LONG, TRUNCATED, Record, decode_flat
 from .core import GP, HASH_SLOTS, JUMP_SLOTS, MAX_BLOCK, Block, Core, Jump, Op
 from .operands import LIMIT_32, fault, memory_fault
 from .peephole import forget, look_back
-from .predecode import CONTINUE, COUNT, ENDS, IDLE, PROTECTION, STALE, UNDEFINED, fill
+from .predecode import CONTINUE, COUNT, ENDS, IDLE, METER, PROTECTION, STALE, UNDEFINED, fill
 
 MAX_LENGTH = 15
 CS = 1
@@ -133,17 +133,20 @@ def make(core: Ptr[Core], rip: u64, physical: u64, slot: u32) -> Ptr[Op]:
     if core.code_bits != 64 and core.target_limit - rip < room:
         room = u32(core.target_limit - rip) + 1
     entry = core.ops + core.op_count
-    first = entry + u32(core.hot_after != 0)
+    leads = core.counting or core.hot_after != 0
+    first = entry + u32(leads)
     count: u32 = 0
+    instructions: u64 = 0
     length: u32 = 0
     record = Record()
     forget(core)
-    while count < MAX_BLOCK and length < room:
+    while instructions < MAX_BLOCK and length < room:
         size = decode_flat(code + length, i32(min(room - length, MAX_LENGTH)), i32(core.code_bits), record)
         if size == TRUNCATED:
             break
         op = first + count
         count += 1
+        instructions += 1
         if size < 0:
             length += 1
             raise_at(core, op, rip + (length - 1), PROTECTION if size == TOO_LONG else UNDEFINED)
@@ -155,13 +158,15 @@ def make(core: Ptr[Core], rip: u64, physical: u64, slot: u32) -> Ptr[Op]:
             count -= 1  # it needs no op; only a block of nothing else keeps its first one
         if properties & ENDS:
             break
-    if count == 0:
+    if length == 0:
         return Ptr[Op](0)
     lead_on(core, first + count, wrap(core, rip + length))
     count += 1
-    if core.hot_after:
+    if core.counting:
+        meter_at(core, entry, rip, instructions)
+    elif core.hot_after:
         lead_in(core, entry, physical, rip, count)
-        count += 1
+    count += u32(leads)
     add_block(core, physical, rip, entry, count, length, slot)
     return entry
 
@@ -189,6 +194,15 @@ def raise_at(core: Ptr[Core], op: Ptr[Op], rip: u64, handler: u32) -> None:
     op.rip = rip
     op.length = 1
     op.handler = core.handlers[handler]
+
+
+@function
+def meter_at(core: Ptr[Core], op: Ptr[Op], rip: u64, instructions: u64) -> None:
+    """The op in front of a block whose instructions are counted."""
+    op.handler = core.handlers[METER]
+    op.rip = rip
+    op.length = 0
+    op.immediate = instructions
 
 
 @function
@@ -225,6 +239,7 @@ def add_block(core: Ptr[Core], physical: u64, rip: u64, first: Ptr[Op], count: u
 @function
 def decode_single(core: Ptr[Core], rip: u64, address: u64) -> Ptr[Op]:
     """An instruction that crosses a page or a limit, or lies in a device; null is a fault."""
+    core.instructions += core.counting
     record = Record()
     size: i32 = TRUNCATED
     available: u32 = 0

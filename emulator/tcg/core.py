@@ -15,7 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
-from emulator.native import Array, FnPtr, Ptr, struct, u8, u16, u32, u64
+from emulator.native import Array, FnPtr, Ptr, i32, struct, u8, u16, u32, u64
 from emulator.softmmu.structs import Mmu, TlbEntry
 from emulator.x86.state import Cpu
 
@@ -194,6 +194,14 @@ class Core:
     stop: Op
     single: Array[Op, 2]  # an instruction that is not cached, and what leads on behind it
     code: Array[u8, 16]
+
+    counting: u32  # 1: blocks begin with an op that counts their instructions
+    instructions: u64  # begun so far
+    instruction_limit: u64  # no block begins that would lead beyond it
+    slept: u64  # nanoseconds that went by for the guest without instructions
+    clock_gettime: FnPtr[[i32, Ptr[u64]], i32]  # the host's
+    host_time: Array[u64, 2]  # seconds and nanoseconds of it
+    clock_start: u64  # nanoseconds of it when the guest's clock was 0
 
     ops: Ptr[Op]
     op_count: u32

@@ -62,5 +62,18 @@ def pass_on(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
     return op + 1
 
 
-FIXED = (undefined, protection, lead_on, stale, stop_here, unavailable, count, pass_on)
-"""In the order of UNDEFINED, PROTECTION, CONTINUE, STALE, STOP, UNAVAILABLE, COUNT, PASS."""
+@function
+def meter(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+    """Before the first instruction of a block, where instructions are counted: leave when their number is reached."""
+    after = core.instructions + op.immediate
+    if after <= core.instruction_limit:
+        core.instructions = after
+        return op + 1
+    core.exit_request = 1
+    core.exit_flag = 1
+    core.cpu.rip = op.rip
+    return enter(core)
+
+
+FIXED = (undefined, protection, lead_on, stale, stop_here, unavailable, count, pass_on, meter)
+"""In the order of UNDEFINED, PROTECTION, CONTINUE, STALE, STOP, UNAVAILABLE, COUNT, PASS, METER."""

@@ -28,6 +28,8 @@ class Platform:
     """A processor alone: no ports, no interrupts, a clock of 1 GHz."""
 
     features = frozenset(SYSTEM_FEATURES)
+    clock_start: int | None = None
+    """When `clock` was 0, in nanoseconds of the host's monotonic clock, where it does nothing but go with that."""
 
     def read_port(self, port: int, size: int) -> int:
         """The value of 1, 2 or 4 bytes."""

@@ -18,7 +18,7 @@ from .availability import CONDITIONS, unit_of
 from .core import CHECKED, CODE_64, CODE_SIZE, CPL_SHIFT, FLAT_DATA, IN_MEMORY, LOCKED, PROTECTED, Core, Op
 
 # Handlers that no form names; their numbers are fixed
-UNDEFINED, PROTECTION, CONTINUE, STALE, STOP, UNAVAILABLE, COUNT, PASS = range(8)
+UNDEFINED, PROTECTION, CONTINUE, STALE, STOP, UNAVAILABLE, COUNT, PASS, METER = range(9)
 
 # What an operand is: how its place is found
 (

@@ -40,10 +40,12 @@ class Processor:
         translate: bool = True,
         hot: int = HOT,
         stop_on_exceptions: bool = False,
+        counting: bool = False,
     ) -> None:
         self.space = space
         self.mmu = SoftMmu(space, native=native)
         self.core = Core()
+        self.core.counting = counting
         self.address = ctypes.addressof(self.core)
         self._keep: list[Any] = []
         self._functions = handlers().functions
@@ -52,7 +54,8 @@ class Processor:
         self.code, table = load() if native else (unit().reference(), range(len(self._functions)))
         self._allocate(ops, table)
         self._keep += connect(self, platform or Platform())
-        self._translator = attach(self, hot) if native and translate else None
+        self._use_native_clock((platform or Platform()).clock_start)
+        self._translator = attach(self, hot) if native and translate and not counting else None
         self.core.stop_on_exceptions = stop_on_exceptions
         self.core.mmu = self.mmu.address
         self.mmu.state.cpu = self.address
@@ -78,6 +81,15 @@ class Processor:
         core.ops, core.op_limit = ctypes.addressof(op_room), ops
         core.blocks, core.block_limit = ctypes.addressof(block_room), ops // 4
         core.stop.handler = table[STOP]
+
+    def _use_native_clock(self, start: int | None) -> None:
+        """Tell the time without a way through Python, where the clock is the host's or counts instructions."""
+        libc = ctypes.CDLL(None)
+        if not self.native or start is None or not hasattr(libc, "clock_gettime"):
+            return
+        self.core.clock_gettime = ctypes.cast(libc.clock_gettime, ctypes.c_void_p).value
+        self.core.clock_start = start
+        self.core.clock = self.code.address("time_now")
 
     def reset(self) -> None:
         reset(self.core.cpu)

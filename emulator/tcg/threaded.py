@@ -23,7 +23,7 @@ from emulator.native.keys import recall_keys
 from emulator.native.load import Library, load_all
 from emulator.softmmu.mmu import UNIT as SOFTMMU
 
-from . import blocks, control, flags, operands, state
+from . import blocks, clock, control, flags, operands, state
 from .core import Core, Op
 from .forms import MAIN, handlers
 from .predecode import STOP
@@ -62,6 +62,7 @@ ENTRIES = (
     flags.get_rflags,
     flags.set_status,
     state.update_mode,
+    clock.time_now,
 )
 # What the handlers of other units call in the main one
 SHARED = (

@@ -16,7 +16,10 @@ from typing import NamedTuple
 from tests.conftest import cannot_run, require_tool
 
 KERNELS = Path(os.environ.get("IMGTOOLS_KERNELS", "/var/lib/imgtools-tests/kernels"))
-APPLETS = ["sh", "mount", "umount", "cat", "echo", "ls", "poweroff", "reboot", "dd", "sync", "md5sum", "sleep", "ip", "udhcpc", "wget", "mkdir", "head", "tail", "cut", "insmod", "printf", "cmp", "uname", "rm"]  # fmt: skip
+APPLETS = (
+    "sh", "mount", "umount", "cat", "echo", "ls", "poweroff", "reboot", "dd", "sync", "md5sum", "sleep", "ip", "udhcpc",
+    "wget", "mkdir", "head", "tail", "cut", "insmod", "printf", "cmp", "uname", "rm",
+)  # fmt: skip
 PROLOGUE = """#!/bin/sh
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for module in $(cat /modules); do insmod $module; done
