@@ -93,9 +93,13 @@ class PowerManagement(PciFunction):
         super().write_config(offset, size, value)
         self._map()
 
+    @property
+    def base(self) -> int:
+        """The first port of the registers."""
+        return int(unpack_from("<H", self.config, BASE)[0]) & -SIZE
+
     def _map(self) -> None:
-        base = int(unpack_from("<H", self.config, BASE)[0]) & -SIZE
-        first = base if self.config[ACCESS] & 1 else 0
+        first = self.base if self.config[ACCESS] & 1 else 0
         if self.pci is None or first == (0 if self.window is None else self.window.ports.start):
             return
         if self.window is not None:

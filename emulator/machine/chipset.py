@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from emulator.hw import hpet
+from emulator.hw import hpet, pm
 from emulator.hw.device import Line
 from emulator.hw.hpet import Hpet
 from emulator.hw.i440fx import HostBridge
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .pc import Pc
 
 TIMER_IRQ, RTC_IRQ, SCI_IRQ = 0, 8, 9
+POWER_PORTS = 0x600  # of power management, where a firmware puts them
 BRIDGE_SLOT, POWER_FUNCTION = 1, 3
 
 
@@ -49,6 +50,12 @@ class Chipset:
         self.clock = RealTimeClock(self._unless_replaced(RTC_IRQ), machine.now, wall, kept)
         for device in (self.timer, self.clock, SystemControl(machine.set_a20, machine.reset)):
             machine.bus.add(device)
+
+    def set_up(self) -> None:
+        """What a firmware does before it starts a system."""
+        self.power.write_config(pm.BASE, 4, POWER_PORTS)
+        self.power.write_config(pm.ACCESS, 1, 1)
+        self.msrs.set_memory_types()
 
     def _unless_replaced(self, number: int) -> Line:
         """An interrupt that the HPET may take over."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from emulator.hw.floppy.drive import NO_DRIVE, format_of
+
 from .config import FLOPPY, PcConfig
 
 KIB, BLOCK = 1024, 64 << 10
@@ -12,7 +14,6 @@ BASE, EXTENDED, EXTENDED_AGAIN, ABOVE_16_MIB, ABOVE_4_GIB = 0x15, 0x17, 0x30, 0x
 BOOT_FIRST, BOOT_THIRD, PROCESSORS = 0x3D, 0x38, 0x5F
 CHECKED, CHECKSUM = range(0x10, 0x2E), 0x2E
 MATH_UNIT, MOUSE, HAS_FLOPPY = 2, 4, 1  # equipment
-DRIVE_1440 = 4
 BOOT_CODES = {"a": 1, "c": 2, "d": 3, "n": 4}
 NO_SIGNATURE_NEEDED = 1  # on a floppy
 
@@ -31,9 +32,10 @@ def memory(config: PcConfig, low_memory: int) -> dict[int, int]:
     put(EXTENDED_AGAIN, extended)
     put(ABOVE_16_MIB, max(0, low_memory - HIGH_START) // BLOCK)
     put(ABOVE_4_GIB, (config.memory - low_memory) // BLOCK, 3)
-    floppies = min(2, sum(drive.interface == FLOPPY for drive in config.drives))
-    put(FLOPPIES, (DRIVE_1440 << 4 if floppies else 0) | (DRIVE_1440 if floppies > 1 else 0), 1)
-    put(EQUIPMENT, MATH_UNIT | MOUSE | (HAS_FLOPPY | floppies - 1 << 6 if floppies else 0), 1)
+    floppies = [format_of(drive.node.size).drive for drive in config.drives_on(FLOPPY)[:2]]
+    first, second = [*floppies, NO_DRIVE, NO_DRIVE][:2]
+    put(FLOPPIES, first << 4 | second, 1)
+    put(EQUIPMENT, MATH_UNIT | MOUSE | (HAS_FLOPPY | len(floppies) - 1 << 6 if floppies else 0), 1)
     codes = [BOOT_CODES[letter] for letter in config.boot_order if letter in BOOT_CODES][:3] + [0] * 3
     put(BOOT_FIRST, codes[1] << 4 | codes[0], 1)
     put(BOOT_THIRD, codes[2] << 4 | NO_SIGNATURE_NEEDED, 1)

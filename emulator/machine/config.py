@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from emulator.hw.medium import OnError, report
+
 if TYPE_CHECKING:
     from imgtools import Node
 
@@ -54,4 +56,8 @@ class PcConfig:
     forwards: Sequence[tuple[str, str, int, int]] = ()  # protocol, host address, host port, guest port
     devices: Sequence[str] = field(default_factory=tuple)  # optional ones, by name
     icount: bool = False  # time goes by with instructions instead of the host's clock
+    on_error: OnError = report  # a disk's image failed: whether the disk tries again
     reboot: bool = True  # a reset starts anew; without it the machine ends
+
+    def drives_on(self, interface: str) -> list[Drive]:
+        return [drive for drive in self.drives if drive.interface == interface]

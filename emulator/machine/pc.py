@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emulator.hw import ide, virtio
+from emulator.hw import floppy, ide, net, virtio
 from emulator.hw.debug_console import DebugConsole
 from emulator.hw.debug_exit import DebugExit
 from emulator.hw.device import Line
+from emulator.hw.dma import DmaControllers
 from emulator.hw.i8042 import KeyboardController
 from emulator.hw.uart import SerialPort
 from emulator.hw.vga.card import Vga
@@ -20,9 +21,11 @@ from emulator.hw.virtio.console import VirtioConsole
 from emulator.hw.virtio.device import DRIVER_OK
 from emulator.x86.cpuid import SYSTEM_FEATURES
 
+from . import acpi
 from .bios.pc import Bios
 from .chipset import Chipset
-from .config import IDE, PcConfig
+from .config import FLOPPY, IDE, PcConfig
+from .firmware_files import configuration
 from .kernels import load_kernel
 from .machine import Machine
 from .rom import add_firmware, display_rom
@@ -30,7 +33,7 @@ from .rom import add_firmware, display_rom
 LOW_LIMIT = 3 << 30  # RAM below 4 GiB ends here at the latest
 HIGH_START = 4 << 30
 LOW_MEMORY, VIDEO, BIOS_ROM, HIGH_MEMORY = 0x9FC00, 0xA0000, 0xE0000, 1 << 20
-TABLES = 1 << 16  # at the end of low RAM, for ACPI
+TABLES, ROOT_SIZE = 1 << 16, 64  # at the end of low RAM, for ACPI
 USABLE, RESERVED = 1, 2
 SERIAL_IRQ, MOUSE_IRQ = 4, 12
 FEATURES = {"APIC", "TSC_DEADLINE", "ARAT", "HYPERVISOR", "INVARIANT_TSC", "MTRR", "MCE", "MCA"}
@@ -52,6 +55,7 @@ class Pc(Machine):
             self.high_ram = self.space.add_ram(HIGH_START, config.memory - LOW_LIMIT, name="ram above 4 GiB")
         self._add_board()
         self._add_cards()
+        self.bus.add(configuration(self))
         self.firmware = None if config.bios else Bios(self)
 
     # -- what is on the board -------------------------------------------------------------------------------
@@ -68,18 +72,24 @@ class Pc(Machine):
         """Disks, network and what else is in a slot."""
         self.vga = Vga(self.now, display_rom() if self.config.bios else None)
         self.vga.connect(self.pci)
-        ide.attach(self.pci, self.irq, [drive for drive in self.config.drives if drive.interface == IDE])
-        self.virtio = virtio.attach(self.pci, self.config)
+        on_error = self.config.on_error
+        self.dma = DmaControllers(self.space)
+        self.bus.add(self.dma)
+        floppy.attach(self.bus, self.irq(floppy.IRQ), self.dma, self.config.drives_on(FLOPPY), on_error)
+        ide.attach(self.pci, self.irq, self.config.drives_on(IDE), on_error)
+        self.virtio = virtio.attach(self.pci, self.config, on_error)
+        self.network = net.attach(self.pci, self.config, self.now, self.post)
+
+    def close(self) -> None:
+        """End the network's thread, and close its sockets."""
+        if self.network is not None:
+            self.network.close()
 
     # -- interrupts -----------------------------------------------------------------------------------------
 
     def irq(self, number: int) -> Line:
         """A line of the ISA bus, for a chip."""
         return self.chipset.interrupts.line(number)
-
-    def message_interrupt(self, address: int, data: int) -> None:
-        """A card's message signalled interrupt."""
-        self.chipset.interrupts.bus.message(address, data)
 
     def press_power_button(self) -> None:
         """From any thread: the system is asked to shut down."""
@@ -89,7 +99,16 @@ class Pc(Machine):
         """Start the firmware, or the kernel that is to be started without one."""
         if self.config.bios is not None:
             add_firmware(self.space, self.config.bios)
+        self._start()
+
+    def _start(self) -> None:
+        """After power-on and after each reset."""
+        if self.config.bios is None:
+            self.chipset.set_up()
+            self.acpi_root()
         if self.config.linux is not None:
+            if self.firmware is not None:
+                self.firmware.post.prepare()
             load_kernel(self, self.config.linux)
 
     # -- memory ---------------------------------------------------------------------------------------------
@@ -112,8 +131,17 @@ class Pc(Machine):
         return self.low_memory - TABLES
 
     def acpi_root(self) -> int:
-        """The address of the ACPI root pointer, 0 without one."""
-        return 0
+        """Put the ACPI tables into memory: the address of the root pointer."""
+        root = self.usable_low_memory()
+        tables = self.acpi_tables()
+        self.space.write(root, tables.root.at(root + ROOT_SIZE))
+        self.space.write(root + ROOT_SIZE, tables.tables.at(root + ROOT_SIZE))
+        return root
+
+    def acpi_tables(self) -> acpi.Tables:
+        """As the machine is now."""
+        floppy = any(drive.interface == FLOPPY for drive in self.config.drives)
+        return acpi.build(self.low_memory, self.chipset.power.base, floppy=floppy)
 
     # -- what the processor asks for ------------------------------------------------------------------------
 
@@ -152,7 +180,7 @@ class Pc(Machine):
         self.processor.reset()
         self.chipset.msrs.reset()
         self.bus.reset()
-        self.power_on()
+        self._start()
 
     def triple_fault(self) -> None:
         """The board resets; a machine that shall not start anew tells what has happened."""

@@ -40,7 +40,7 @@ class Bios(Firmware):
         self.clock = Clock(self)
         self.system = System(self, machine.memory_map())
         boot, disk = Boot(self, self.drives, config.boot_order), Disk(self, self.drives)
-        post, vbe = Post(self), Vbe(self, machine.vga, self.video)
+        self.post, vbe = Post(self), Vbe(self, machine.vga, self.video)
         services = (
             self.clock,
             self.pci,
@@ -52,8 +52,8 @@ class Bios(Firmware):
             Palette(self),
             Ports(self),
         )
-        self.install((*services, vbe, post))
-        post.finish_rom()
+        self.install((*services, vbe, self.post))
+        self.post.finish_rom()
         root = machine.acpi_root()
         if root:
             self.rom[ROOT_POINTER : ROOT_POINTER + ROOT_POINTER_SIZE] = machine.space.read(root, ROOT_POINTER_SIZE)

@@ -71,8 +71,11 @@ class Post(Service):
         code = self.firmware.input(CMOS_DATA)
         self.firmware.out(CMOS_DATA, 0)
         self.caller.wait(code in RESUMES)  # the carry flag
-        if code in RESUMES:
-            return
+        if code not in RESUMES:
+            self.prepare()
+
+    def prepare(self) -> None:
+        """All but booting."""
         self._write_low_memory()
         for port, value in (*INTERRUPT_CONTROLLERS, *TIMER, *KEYBOARD):
             self.firmware.out(port, value)

@@ -40,11 +40,18 @@ def screen_of(machine: Pc) -> str:
     return "(graphics)" if screen is None else "\n".join(screen.lines)
 
 
-def follow(drives: Sequence[Drive], steps: Sequence[tuple[str, str]], *, bios: str = "built-in", order: str) -> Outcome:
+def follow(
+    drives: Sequence[Drive],
+    steps: Sequence[tuple[str, str]],
+    *,
+    bios: str = "built-in",
+    order: str = "c",
+    memory: int = 512 << 20,
+) -> Outcome:
     """Boot; each time the screen shows the text of a step, type its other one. It fails if one does not come."""
     output = bytearray()
     config = PcConfig(
-        drives=drives, bios=firmware(bios), boot_order=order, serial=output.extend, console=output.extend
+        memory, drives, boot_order=order, bios=firmware(bios), serial=output.extend, console=output.extend
     )  # fmt: skip
     left = list(steps)
     with Pc(config) as machine:

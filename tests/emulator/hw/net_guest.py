@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from emulator.hw.net import UserNetwork
+from emulator.hw.net.user import UserNetwork
 
 MAC = bytes.fromhex("525400123456")
 GUEST, GATEWAY, NAME_SERVER = (bytes((10, 0, 2, last)) for last in (15, 2, 3))

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from emulator.hw.net import Forward
 from emulator.hw.net.dns import find_resolver
+from emulator.hw.net.forwards import Forward
 from imgtools.errors import InputOutput
 from tests.emulator.hw.net_guest import ACK, GATEWAY, GUEST, MAC, NAME_SERVER, RST, Guest, guest, words
 

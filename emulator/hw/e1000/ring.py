@@ -1,0 +1,56 @@
+"""A ring of descriptors, 16 bytes each: those from head to tail are the card's; the driver moves the tail (3.2.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .registers import BASE_HIGH, BASE_LOW, HEAD, LENGTH, TAIL
+
+if TYPE_CHECKING:
+    from emulator.softmmu.space import AddressSpace
+
+DESCRIPTOR = 16
+
+
+class Ring:
+    """The ring whose registers are at `first`."""
+
+    def __init__(self, registers: dict[int, int], first: int) -> None:
+        self._registers = registers
+        self._first = first
+
+    @property
+    def base(self) -> int:
+        return self._registers[self._first + BASE_HIGH] << 32 | self._registers[self._first + BASE_LOW]
+
+    @property
+    def size(self) -> int:
+        return self._registers[self._first + LENGTH]
+
+    @property
+    def head(self) -> int:
+        return self._registers[self._first + HEAD]
+
+    @head.setter
+    def head(self, number: int) -> None:
+        self._registers[self._first + HEAD] = number
+
+    @property
+    def owned(self) -> int:
+        """How many descriptors are the card's; none if the registers make no sense."""
+        count, head, tail = self.size // DESCRIPTOR, self.head, self._registers[self._first + TAIL]
+        return (tail - head) % count if head < count and tail < count else 0
+
+    def memory(self, space: AddressSpace) -> memoryview | None:
+        """The descriptors; None if they are not in RAM."""
+        return space.window(self.base, self.size, writable=True)
+
+    def written(self, space: AddressSpace, place: int) -> None:
+        """The descriptor at a place of `memory` has been changed."""
+        space.written(self.base + place, DESCRIPTOR)
+
+    def advance(self) -> int:
+        """Move the head on: where in `memory` the descriptor is that it was at."""
+        place = self.head * DESCRIPTOR
+        self.head = (place + DESCRIPTOR) % self.size // DESCRIPTOR
+        return place
