@@ -48,7 +48,7 @@ class Session:
     def __init__(self, config: PcConfig, wishes: Wishes) -> None:
         self.wishes = wishes
         self.sinks: list[Sink] = []
-        self.machine = Pc(replace(config, serial=self._output, console=self._output))
+        self.machine = Pc(replace(config, serial=self._output, console=self._output, teletype=self._output))
         self.script = Script(wishes.steps, self.machine.type, lambda: self.machine.end(LEFT))
         if wishes.steps:
             self.sinks.append(self.script.feed)

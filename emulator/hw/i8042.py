@@ -30,6 +30,7 @@ PASSED = 0x55
 # The output port
 NO_RESET, A20 = 1, 2
 STROKE_TIME = 15_000_000  # ns between two characters that are typed
+MAX_ANSWERS = 64
 MAX_TYPED = 65536  # characters
 
 
@@ -53,7 +54,7 @@ class KeyboardController(Device):
         self.ram = bytearray(32)
         self.ram[0] = KEYBOARD_INTERRUPT | TRANSLATE | NO_MOUSE
         self.command = 0  # that waits for its data
-        self.answers: deque[tuple[int, bool]] = deque()  # of the controller itself; whether as if from the mouse
+        self.answers: deque[tuple[int, bool]] = deque(maxlen=MAX_ANSWERS)  # its own; whether as if from the mouse
         self.output: int | None = None  # the output buffer
         self.output_is_mouse = False
         self.buffered = 0  # the last value of the output buffer
@@ -96,9 +97,9 @@ class KeyboardController(Device):
         while self.output is None:
             if self.answers:
                 self.output, self.output_is_mouse = self.answers.popleft()
-            elif self.keyboard.queue and not self.mode & NO_KEYBOARD:
+            elif self.keyboard.has_data and not self.mode & NO_KEYBOARD:
                 self.output, self.output_is_mouse = self._translate(self.keyboard.take()), False
-            elif self.mouse.queue and not self.mode & NO_MOUSE:
+            elif self.mouse.has_data and not self.mode & NO_MOUSE:
                 self.output, self.output_is_mouse = self.mouse.take(), True
             else:
                 break
@@ -198,7 +199,7 @@ class KeyboardController(Device):
         self.mouse.load(fields.pop("mouse"))
         vars(self).update(fields)
         self.ram = bytearray(state["ram"])
-        self.answers = deque((value, as_mouse) for value, as_mouse in state["answers"])
+        self.answers = deque(((value, as_mouse) for value, as_mouse in state["answers"]), MAX_ANSWERS)
         self.typed = deque([(key, pressed) for key, pressed in stroke] for stroke in state["typed"])
         self.next_stroke = state["next_stroke"] + self.clock()
         self._set_lines()

@@ -63,7 +63,7 @@ SET_2 = dict(
         1,
     )
 ) | {0x56: 0x61, 0x57: 0x78, 0x58: 0x07, 0x5B: 0x1F, 0x5C: 0x27, 0x5D: 0x2F}
-SET_1 = {code: key for key, code in SET_2.items()}
+SET_1 = {code: key for key, code in SET_2.items()} | {0x02: 0x41}  # what the controller makes of a code
 
 
 def strokes(text: str) -> Iterator[list[tuple[int, bool]]]:

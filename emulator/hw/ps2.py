@@ -24,14 +24,16 @@ SCALE_1, SCALE_2, SET_RESOLUTION, GET_STATUS, STREAM, READ_DATA, END_WRAP, WRAP,
 )  # fmt: skip
 WHEEL_RATES = (200, 100, 80)
 MAX_QUEUE = 256  # bytes; a key or movement that does not fit any more is lost
+MAX_ANSWERS = 64  # bytes, the last ones
 
 
 class Ps2Device:
-    """`queue` is what it wants to send; `changed` is called when something came into it."""
+    """It sends its answers to commands, and what is in `queue`: keys or movements. `changed`: there is more to send."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self.changed = changed
         self.queue: deque[int] = deque()
+        self.answers: deque[int] = deque(maxlen=MAX_ANSWERS)
         self.command = 0  # that waits for its parameter
         self.last = 0
         self.set_defaults()
@@ -42,12 +44,17 @@ class Ps2Device:
     def reset(self) -> None:
         """The state after power-on."""
         self.queue.clear()
+        self.answers.clear()
         self.command = 0
         self.set_defaults()
 
+    @property
+    def has_data(self) -> bool:
+        return bool(self.answers or self.queue)
+
     def take(self) -> int:
         """The next byte for the controller."""
-        self.last = self.queue.popleft()
+        self.last = self.answers.popleft() if self.answers else self.queue.popleft()
         return self.last
 
     def send(self, data: Sequence[int]) -> None:
@@ -57,18 +64,15 @@ class Ps2Device:
             self.changed()
 
     def answer(self, *data: int) -> None:
-        self.queue.extend(data)
+        self.answers.extend(data)
 
     def receive(self, value: int) -> None:
-        """A byte from the controller; answers come before what was typed or moved."""
-        waiting, self.queue = self.queue, deque()
+        """A byte from the controller: a command, or the parameter of the last one."""
         command, self.command = self.command, 0
-        if command and not self.set_parameter(command, value):
-            self.command = 0
-            command = 0
-        if not command:
+        if not command or not self.set_parameter(command, value):
+            if value in (RESET, DISABLE, DEFAULTS):
+                self.queue.clear()
             self.execute(value)
-        self.queue.extend(waiting if value not in (RESET, DISABLE, DEFAULTS) else ())
         self.changed()
 
     def set_parameter(self, command: int, value: int) -> bool:
@@ -80,10 +84,11 @@ class Ps2Device:
 
     def save(self) -> dict[str, Any]:
         fields = {name: value for name, value in vars(self).items() if name != "changed"}
-        return fields | {"queue": list(self.queue)}
+        return fields | {"queue": list(self.queue), "answers": list(self.answers)}
 
     def load(self, state: dict[str, Any]) -> None:
-        vars(self).update(state | {"queue": deque(state["queue"])})
+        queues = {"queue": deque(state["queue"]), "answers": deque(state["answers"], MAX_ANSWERS)}
+        vars(self).update(state | queues)
 
 
 class Keyboard(Ps2Device):
@@ -199,5 +204,5 @@ class Mouse(Ps2Device):
             case 0xEE | 0xEC:
                 self.wraps = value == WRAP
             case _:
-                self.queue.pop()
+                self.answers.pop()
                 self.answer(RESEND)

@@ -38,6 +38,7 @@ class SerialPort(Device):
         self.divisor = 12
         self.overrun = False
         self.was_emptied = False  # the transmitter's interrupt is pending
+        self.has_sent = False  # a byte to the outside
         self.received: deque[int] = deque()
 
     def receive(self, data: bytes) -> None:
@@ -120,6 +121,7 @@ class SerialPort(Device):
 
     def _send(self, value: int) -> None:
         if not self.modem_control & LOOPBACK:
+            self.has_sent = True
             self.output(bytes((value,)))
         elif len(self.received) < (FIFO_SIZE if self.fifo else 1):
             self.received.append(value)

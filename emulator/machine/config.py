@@ -52,6 +52,7 @@ class PcConfig:
     linux: LinuxBoot | None = None
     serial: Callable[[bytes], None] = nothing  # what the first serial port sends
     console: Callable[[bytes], None] = nothing  # what the debug console gets
+    teletype: Callable[[bytes], None] = nothing  # what programs print by the built-in BIOS
     network: str | None = None  # None, "virtio" or "e1000"
     forwards: Sequence[tuple[str, str, int, int]] = ()  # protocol, host address, host port, guest port
     devices: Sequence[str] = field(default_factory=tuple)  # optional ones, by name

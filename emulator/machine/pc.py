@@ -6,6 +6,7 @@ from 3 GiB to 4 GiB are devices. Interrupts: `irq(n)` is line n of the ISA bus, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from emulator.hw import floppy, ide, net, virtio
@@ -189,21 +190,23 @@ class Pc(Machine):
         self.reset()
 
     def type(self, data: bytes) -> None:
-        """Bytes for the virtio console if the guest uses it, else for the first serial port, from any thread."""
-        self.post(lambda: self._terminal().receive(data))
+        """What is typed on the terminal, from any thread: for the console that the guest uses, else the keyboard."""
+        self.post(lambda: self._terminal()(data))
 
-    def _terminal(self) -> SerialPort | VirtioConsole:
-        consoles = [device for device in self.virtio if isinstance(device, VirtioConsole) and device.status & DRIVER_OK]
-        return consoles[0] if consoles else self.serial
+    def _terminal(self) -> Callable[[bytes], None]:
+        """The virtio console with a driver, the serial port once the guest has sent something, else the keyboard."""
+        for device in self.virtio:
+            if isinstance(device, VirtioConsole) and device.status & DRIVER_OK:
+                return device.receive
+        return self.serial.receive if self.serial.has_sent else lambda data: self._press(data.decode(errors="ignore"))
 
     def type_text(self, text: str) -> None:
         """Press the keys for a text, from any thread."""
+        self.post(lambda: self._press(text))
 
-        def press() -> None:
-            self.keyboard.type_text(text)
-            self.bus.update(self.keyboard)
-
-        self.post(press)
+    def _press(self, text: str) -> None:
+        self.keyboard.type_text(text)
+        self.bus.update(self.keyboard)
 
     def screenshot(self, path: str) -> None:
         """What the display shows, as text for a name that ends in .txt, as PNG for any other."""

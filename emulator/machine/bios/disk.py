@@ -101,7 +101,7 @@ class Disk(Service):
         status = self._transfer(operation, first, count, caller.es(caller.bx))
         if status:
             caller.al = 0
-        return status
+        return BAD_COMMAND if status == NOT_FOUND else status
 
     @call(0x13, 0x02)
     def read_sectors(self) -> int:
@@ -202,7 +202,7 @@ class Disk(Service):
         if self.caller.bx != 0x55AA or drive is None or drive.kind == FLOPPY:
             return BAD_COMMAND
         self.caller.bx = 0xAA55
-        self.caller.cx = PACKETS | PARAMETERS | LOCKS * drive.removable
+        self.caller.cx = PACKETS | LOCKS | PARAMETERS
         self.caller.ah = EDD_3
         return OK
 

@@ -50,7 +50,7 @@ def hard_disk(node: Node, read_only: bool, start: int = 0, sectors: int | None =
     """A hard disk, or the image of one on a CD-ROM."""
     count = node.size // SECTOR if sectors is None else sectors
     heads, track_sectors = geometry_of_partitions(node, start, count) or geometry_of_size(count)
-    cylinders = max(1, min(MAX_CYLINDERS, -(-count // (heads * track_sectors))))
+    cylinders = max(1, min(MAX_CYLINDERS, count // (heads * track_sectors)))
     return BiosDrive(
         node, HARD_DISK, count, start=start, heads=heads, track_sectors=track_sectors, cylinders=cylinders,
         read_only=read_only,

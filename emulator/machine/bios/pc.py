@@ -36,7 +36,7 @@ class Bios(Firmware):
         self.drives = Drives(config.drives)
         self.pci = Pci(self, machine.pci)
         self.keyboard = Keyboard(self)
-        self.video = Video(self, machine.vga, config.console)
+        self.video = Video(self, machine.vga, config.teletype)
         self.clock = Clock(self)
         self.system = System(self, machine.memory_map())
         boot, disk = Boot(self, self.drives, config.boot_order), Disk(self, self.drives)

@@ -82,7 +82,7 @@ class Video(Service):
         self.put(0x1F * 4, ROM << 12 | FONTS[8] + 128 * 8, 4)
         if mode.is_text:
             self.load_font(mode.height)
-            self.set_cursor_shape(0x0D0E if mode.height == 16 else 0x0607)
+            self.set_cursor_shape(0x0607)
         if clear:
             self.clear()
 

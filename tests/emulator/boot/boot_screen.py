@@ -51,7 +51,7 @@ def follow(
     """Boot; each time the screen shows the text of a step, type its other one. It fails if one does not come."""
     output = bytearray()
     config = PcConfig(
-        memory, drives, boot_order=order, bios=firmware(bios), serial=output.extend, console=output.extend
+        memory, drives, boot_order=order, bios=firmware(bios), serial=output.extend, teletype=output.extend
     )  # fmt: skip
     left = list(steps)
     with Pc(config) as machine:
