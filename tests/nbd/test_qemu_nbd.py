@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
+import shutil
+import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -158,3 +164,74 @@ def test_a_file_that_is_no_socket_is_not_replaced(ours: Path, work: Path) -> Non
 def test_kernel_devices(ours: Path, work: Path) -> None:
     done = run(ours, "-c", "/dev/nbd0", "-f", "raw", work / "a.raw", check=False)
     assert done.returncode == 1 and "nbd-client" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+WAYS = """
+-f qcow2 b.qcow2
+-f qcow2 -s b.qcow2
+-f qcow2 -r b.qcow2
+-f qcow2 -l snap b.qcow2
+-f qcow2 -l snapshot.name=snap b.qcow2
+-f qcow2 -l snapshot.id=1 b.qcow2
+-f qcow2 --discard=ignore b.qcow2
+-f qcow2 --discard=unmap b.qcow2
+-f qcow2 --detect-zeroes=on b.qcow2
+-f qcow2 --discard=unmap --detect-zeroes=unmap b.qcow2
+-f qcow2 -o 65536 b.qcow2
+-f qcow2 -n b.qcow2
+-f qcow2 --cache=writethrough --aio=threads -v b.qcow2
+-f qcow2 --cache=directsync b.qcow2
+-f qcow2 --cache=unsafe b.qcow2
+-t -e 0 -x name -D text b.qcow2
+-t -e 3 -A -f qcow2 -B bits b.qcow2
+-f raw --discard=unmap a.raw
+-f raw --discard=unmap --detect-zeroes=unmap a.raw
+--image-opts driver=qcow2,file.filename=b.qcow2
+--image-opts driver=raw,offset=65536,size=524288,file.driver=file,file.filename=a.raw
+"""
+COMMANDS = (
+    *("read -v 0 32", "read -v 512k 16", "write -P 7 0 64k", "write -P 0 256k 64k", "write -z -u 512k 64k"),
+    *("discard 384k 64k", "write -f -P 9 1000 3", "flush", "read -P 7 2k 1k", "read -P 0 256k 64k", "length"),
+)
+
+
+@pytest.mark.parametrize("way", WAYS.strip().splitlines())
+def test_what_clients_do_has_the_peers_effect(way: str, ours: Path, work: Path, tmp_path: Path) -> None:
+    """The same commands of qemu-io by our server and by the peer's: their output, and what the image is like then."""
+    name = "a.raw" if "a.raw" in way else "b.qcow2"
+    run("qemu-io", "-f", "raw", "-c", "write -P 5 0 768k", work / "a.raw")
+    run("qemu-io", "-f", "qcow2", "-c", "write -P 5 0 768k", work / "b.qcow2")
+    run("qemu-img", "snapshot", "-c", "snap", work / "b.qcow2")
+    run("qemu-img", "bitmap", "--add", work / "b.qcow2", "bits")
+    run("qemu-io", "-f", "qcow2", "-c", "write -P 6 512k 64k", work / "b.qcow2")
+    found = []
+    for program in (require_tool("qemu-nbd"), str(ours)):
+        directory = tmp_path / f"by{len(found)}"
+        shutil.copytree(work, directory)
+        socket = directory / "socket"
+        run(
+            "sh", "-c", f'cd {directory} && "$@"', "sh", program, "--fork", "--pid-file=pid", "-k", socket, *way.split()
+        )
+        export = "name" if "-x" in way else ""
+        words = [word for command in COMMANDS for word in ("-c", command)]
+        read_only = ["-r"] if {"-r", "-l"} & set(way.split()) else []
+        uri = f"nbd+unix:///{export}?socket={socket}"
+        done = run("qemu-io", *read_only, "-f", "raw", *words, uri, check=False)
+        said = re.sub(r"\n.*ops;.*sec.*", "", done.stdout + done.stderr).replace(str(directory), "")
+        if "-t" in way:
+            told = json.loads(run("nbdinfo", "--json", uri).stdout)["exports"][0]
+            said += str(told["contexts"]) + str(told.get("description"))
+            os.kill(int((directory / "pid").read_text()), signal.SIGTERM)
+        wait_for(lambda path=socket: not path.exists())
+        format = name.rpartition(".")[2]
+        mapped = json.loads(run("qemu-img", "map", "-U", "--output=json", "-f", format, directory / name).stdout)
+        kinds = [(each["start"], each["length"], each["zero"], each["data"], each["present"]) for each in mapped]
+        found.append((said, kinds, imgtools.open(str(directory / name), format=format, share=True).read(0, MIB)))
+    assert found[0] == found[1]
+
+
+def wait_for(happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -153,7 +153,7 @@ COMMAND = PeerCommand(
             "",
             "discard",
             "MODE",
-            "what TRIM does: ignore or unmap",
+            "what TRIM does: ignore (the default) or unmap",
             parse=one_of(DISCARDS, "Invalid discard mode `{}'"),
             many=True,
         ),
@@ -263,7 +263,7 @@ def plan_of(arguments: Any) -> Plan:
     plan.read_only = arguments.read_only or arguments.snapshot is not None
     plan.temporary, plan.snapshot = arguments.temporary, arguments.snapshot
     plan.cache = "none" if arguments.no_cache else (arguments.caches or ["writeback"])[0]
-    plan.discards = DISCARDS[(arguments.discards or ["unmap"])[0]]
+    plan.discards = DISCARDS[(arguments.discards or ["ignore"])[0]]
     plan.detect_zeroes = arguments.detect_zeroes or "off"
     plan.offset = arguments.offset or 0
     plan.name, plan.description = arguments.name or "", arguments.description or ""
