@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 from .structs import CODE, DIRTY, MMIO, PAGE_SIZE, RAM, ROM, Range
@@ -25,6 +26,8 @@ ReadMmio = Callable[[int, int], int]
 WriteMmio = Callable[[int, int, int], None]
 ADDRESS_LIMIT = 1 << 52  # physical addresses of the architecture
 RETIRED = 16  # views and regions that are kept after their time
+DIRTIED = bytes(flags | DIRTY for flags in range(256))  # for `translate`
+NO_CODE = bytes(flags for flags in range(256) if not flags & CODE)
 
 
 @dataclass(eq=False)
@@ -48,6 +51,7 @@ class Region:
         self._anchor = None if self.memory is None else ctypes.c_char.from_buffer(self.memory, self.start)
         end = self.start + self.size
         self.view = None if self.memory is None else memoryview(self.memory)[self.start : end]
+        self.flag_view = memoryview(b"") if self.flags is None else memoryview(self.flags).cast("B")
 
     @property
     def last(self) -> int:
@@ -73,6 +77,7 @@ class AddressSpace:
         self.ranges: Any = (Range.ctype * 1)()
         self.count = 0
         self._pieces: list[Piece] = []  # `flatten` as of the last change
+        self._firsts: list[int] = []  # where they begin
         # A device may remove itself while its function runs, called from compiled code that looked in the old view.
         self._retired: deque[Any] = deque(maxlen=RETIRED)
 
@@ -165,6 +170,7 @@ class AddressSpace:
     def _changed(self) -> None:
         before, pieces = self._pieces, list(self.flatten())
         self._pieces = pieces
+        self._firsts = [first for first, _, _ in pieces]
         self._retired.append(self.ranges)
         self.ranges = (Range.ctype * max(1, len(pieces)))(*(_range(*piece) for piece in pieces))
         self.count = len(pieces)
@@ -199,28 +205,34 @@ class AddressSpace:
 
         Whoever writes to it calls `written` afterwards.
         """
-        for first, last, region in self._pieces:
-            if first <= address <= last:
-                if address + size - 1 > last or region.view is None or (writable and region.kind != RAM):
-                    return None
-                return region.view[address - region.first : address - region.first + size]
-        return None
+        number = bisect_right(self._firsts, address) - 1
+        if number < 0:
+            return None
+        _, last, region = self._pieces[number]
+        if address > last or address + size - 1 > last or region.view is None or (writable and region.kind != RAM):
+            return None
+        return region.view[address - region.first : address - region.first + size]
 
     def written(self, address: int, size: int) -> None:
         """RAM has been changed through `window`."""
         for low, high, region in self._touched(address, size):
             if region.kind != RAM:
                 continue
-            first, after = (low - region.first) // PAGE_SIZE, (high - 1 - region.first) // PAGE_SIZE + 1
-            flags = region.flags[first:after]
-            region.flags[first:after] = bytes(flag | DIRTY for flag in flags)
-            if any(flag & CODE for flag in flags):
+            pages = region.flag_view[(low - region.first) // PAGE_SIZE : (high - 1 - region.first) // PAGE_SIZE + 1]
+            flags = bytes(pages)
+            if flags.count(DIRTY) == len(flags):
+                continue  # all are dirty already, and none has code
+            pages[:] = flags.translate(DIRTIED)
+            if flags.translate(None, NO_CODE):
                 for listener in self.code_listeners:
                     listener(low, high - low)
 
     def _touched(self, address: int, size: int) -> Iterator[tuple[int, int, Region]]:
         """The pieces of a range, as (first, behind the last, region)."""
-        for first, last, region in self._pieces:
+        number = max(bisect_right(self._firsts, address) - 1, 0)
+        for first, last, region in islice(self._pieces, number, None):
+            if first >= address + size:
+                break
             low, high = max(first, address), min(last + 1, address + size)
             if low < high:
                 yield low, high, region

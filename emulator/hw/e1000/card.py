@@ -130,6 +130,8 @@ class E1000(PciFunction):
         self._quiet_until = 0  # ITR: the earliest time of the next interrupt
         self._waits = False  # for that time
         self._unsent = False  # descriptors are left for the next turn
+        self._sent = [0, 0]  # frames and octets that are not in the statistics yet
+        self._received = [0, 0, 0, 0]  # the same, and broadcasts and multicasts
         self.interrupt(False)
 
     # -- windows --------------------------------------------------------------------------------------------
@@ -162,9 +164,10 @@ class E1000(PciFunction):
     def read_register(self, offset: int) -> int:
         if offset in self._readers:
             return self._readers[offset]()
-        value = self.registers.get(offset, 0)
-        if offset in STATISTICS:
-            self.registers[offset] = 0
+        if offset not in STATISTICS:
+            return self.registers.get(offset, 0)
+        self._tell_statistics()
+        value, self.registers[offset] = self.registers[offset], 0
         return value
 
     def write_register(self, offset: int, value: int) -> None:
@@ -253,7 +256,31 @@ class E1000(PciFunction):
 
     # -- statistics -----------------------------------------------------------------------------------------
 
-    def _count(self, register: int, by: int = 1) -> None:
+    def count_sent(self, size: int) -> None:
+        self._sent[0] += 1
+        self._sent[1] += size + CRC_SIZE
+
+    def count_received(self, frame: bytes) -> None:
+        self._received[0] += 1
+        self._received[1] += len(frame) + CRC_SIZE
+        if frame[0] & 1:
+            self._received[2 if frame[:6] == BROADCAST else 3] += 1
+
+    def _tell_statistics(self) -> None:
+        """Put into the registers what has been counted since the last time."""
+        for frames, total_frames, octets, total_octets, counted in (
+            (SENT_PACKETS, TOTAL_SENT, SENT_OCTETS, TOTAL_SENT_OCTETS, self._sent),
+            (RECEIVED_PACKETS, TOTAL_RECEIVED, RECEIVED_OCTETS, TOTAL_RECEIVED_OCTETS, self._received),
+        ):
+            for register in (frames, total_frames):
+                self._count(register, counted[0])
+            for register in (octets, total_octets):
+                self._count_octets(register, counted[1])
+        self._count(RECEIVED_BROADCASTS, self._received[2])
+        self._count(RECEIVED_MULTICASTS, self._received[3])
+        self._sent, self._received = [0, 0], [0, 0, 0, 0]
+
+    def _count(self, register: int, by: int) -> None:
         """Counters of 32 bits stick at their end."""
         self.registers[register] = min(self.registers[register] + by, MASK)
 
@@ -261,24 +288,11 @@ class E1000(PciFunction):
         total = self.registers[register] + (self.registers[register + 4] << 32) + octets
         self.registers[register], self.registers[register + 4] = total & MASK, total >> 32 & MASK
 
-    def count_sent(self, size: int) -> None:
-        for register in (SENT_PACKETS, TOTAL_SENT):
-            self._count(register)
-        for register in (SENT_OCTETS, TOTAL_SENT_OCTETS):
-            self._count_octets(register, size + CRC_SIZE)
-
-    def count_received(self, frame: bytes) -> None:
-        for register in (RECEIVED_PACKETS, TOTAL_RECEIVED):
-            self._count(register)
-        for register in (RECEIVED_OCTETS, TOTAL_RECEIVED_OCTETS):
-            self._count_octets(register, len(frame) + CRC_SIZE)
-        if frame[0] & 1:
-            self._count(RECEIVED_BROADCASTS if frame[:6] == BROADCAST else RECEIVED_MULTICASTS)
-
     # -- state ----------------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, Any]:
-        """Between two frames: what of one has been gathered is sent again by the driver."""
+        """Between two frames."""
+        self._tell_statistics()
         return {
             "registers": {str(offset): value for offset, value in self.registers.items()},
             "phy": {str(number): value for number, value in self.phy.registers.items()},

@@ -85,17 +85,20 @@ class Receiver:
         if memory is None or owned * size < len(data):
             return False
         status = DONE | self._checks(frame)
-        for start in range(0, len(data), size):
-            piece = data[start : start + size]
-            ends = END_OF_PACKET if start + size >= len(data) else 0
-            self._fill(memory, self.ring.advance(), piece, status | ends)
+        left = data
+        while len(left) > size:
+            self._fill(memory, left[:size], status)
+            left = left[size:]
+            owned -= 1
+        self._fill(memory, left, status | END_OF_PACKET)
         self._card.count_received(frame)
-        self._card.cause(RECEIVED | (FEW_DESCRIPTORS if self._are_few() else 0))
+        few = self.ring.size // DESCRIPTOR >> (control >> MINIMUM_THRESHOLD & 3) + 1
+        self._card.cause(RECEIVED | (FEW_DESCRIPTORS if owned - 1 <= few else 0))
         return True
 
-    def _fill(self, memory: memoryview, place: int, data: bytes, status: int) -> None:
-        """One descriptor and its buffer; where there is no memory, nothing is stored."""
-        space = self._card.space
+    def _fill(self, memory: memoryview, data: bytes, status: int) -> None:
+        """The next descriptor and its buffer; where there is no memory, nothing is stored."""
+        space, place = self._card.space, self.ring.advance()
         (address,) = ADDRESS.unpack_from(memory, place)
         view = space.window(address, len(data), writable=True)
         if view is not None:
@@ -114,7 +117,3 @@ class Receiver:
             if wanted & TCP_CHECKED and frame[23] in (6, 17) and not int.from_bytes(frame[20:22], "big") & 0x3FFF:
                 checked |= TCP_RIGHT
         return checked or IGNORE_CHECKS
-
-    def _are_few(self) -> bool:
-        threshold = self.ring.size // DESCRIPTOR >> (self._registers[RCTL] >> MINIMUM_THRESHOLD & 3) + 1
-        return self.ring.owned <= threshold

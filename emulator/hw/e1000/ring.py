@@ -51,6 +51,6 @@ class Ring:
 
     def advance(self) -> int:
         """Move the head on: where in `memory` the descriptor is that it was at."""
-        place = self.head * DESCRIPTOR
-        self.head = (place + DESCRIPTOR) % self.size // DESCRIPTOR
-        return place
+        head = self.head
+        self.head = (head + 1) % (self.size // DESCRIPTOR)
+        return head * DESCRIPTOR

@@ -25,4 +25,4 @@ def checksum(*parts: Buffer) -> int:
 def transport_checksum(source: bytes, destination: bytes, protocol: int, header: Buffer, data: Buffer) -> int:
     """The checksum of a UDP datagram or a TCP segment."""
     pseudo = PSEUDO.pack(source, destination, protocol, len(header) + len(data))
-    return checksum(pseudo, header, data)
+    return checksum(pseudo + header, data)

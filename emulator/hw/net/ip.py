@@ -7,7 +7,7 @@ from itertools import count
 from typing import NamedTuple
 
 from .addresses import ANY, EVERYBODY, MTU, is_guest
-from .checksum import Buffer, checksum
+from .checksum import MODULUS, Buffer, checksum, word_sum
 from .ethernet import Link
 from .structs import BROADCAST, FRAGMENT_OFFSET, IPV4, MORE_FRAGMENTS, TIME_TO_LIVE
 from .timers import Timers
@@ -15,6 +15,7 @@ from .timers import Timers
 FRAGMENTS_LIMIT = 16  # datagrams that are being put together
 PIECES_LIMIT = 128  # of one datagram
 DATAGRAM_LIMIT = 65535 - IPV4.size
+VERSION = 0x4500  # the first word of a header without options
 REASSEMBLY_TIME = 15_000_000_000  # ns
 
 
@@ -125,9 +126,10 @@ class Ip:
         self, source: bytes, destination: bytes, protocol: int, length: int, fragment: int = 0, number: int = 0
     ) -> bytes:
         """A header for `length` bytes."""
-        fields = (0x45, 0, IPV4.size + length, number, fragment, TIME_TO_LIVE, protocol)
-        bare = IPV4.pack(*fields, 0, source, destination)
-        return IPV4.pack(*fields, checksum(bare), source, destination)
+        total = IPV4.size + length
+        words = VERSION + total + number + fragment + (TIME_TO_LIVE << 8 | protocol) + word_sum(source + destination)
+        check = -words % MODULUS
+        return IPV4.pack(0x45, 0, total, number, fragment, TIME_TO_LIVE, protocol, check, source, destination)
 
     def send(self, source: bytes, destination: bytes, protocol: int, *parts: Buffer) -> None:
         """A datagram in parts, to a guest; of any size, in fragments where it does not fit."""
