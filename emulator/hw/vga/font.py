@@ -76,6 +76,7 @@ def _glyph(character: str, height: int) -> bytes:
 
 def _letter(rows: bytes, height: int) -> bytes:
     if height < 10:
+        rows = rows[:4] + rows[5:] if rows[8] else rows  # a tail needs the room
         lines = [row << 2 for row in rows[:height]]
     else:
         lines = [0] * (height - 14) + [row << 2 for row, times in zip(rows, SPREAD, strict=True) for _ in range(times)]

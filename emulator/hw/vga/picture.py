@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CHARACTER_WIDTH = 8
 BLINK = 8  # attribute controller 10h: the top bit of an attribute is no colour
+LINES = 4  # the same: the ninth point of characters C0h to DFh is as the eighth
+EIGHT_POINTS, HALF_CLOCK = 1, 8  # sequencer 1
 PNG_START = b"\x89PNG\r\n\x1a\n"
 RGB = 2
 
@@ -101,8 +103,12 @@ def picture(vga: Vga) -> Any:
     if registers.blanked or registers.extended:
         return np.zeros((480, 640, 3), np.uint8)
     if not registers.graphics[6] & 1:
-        return _text(vga)
-    return _chained(vga) if registers.graphics[5] & 0x40 else _planar(vga)
+        image = _text(vga)
+    elif registers.graphics[5] & 0x40:
+        return _chained(vga)
+    else:
+        image = _planar(vga)
+    return image.repeat(2, axis=1) if registers.sequencer[1] & HALF_CLOCK else image
 
 
 def _extended(vga: Vga) -> Any:
@@ -189,13 +195,16 @@ def _text(vga: Vga) -> Any:
     characters = np.frombuffer(screen.characters, np.uint8).reshape(rows, columns)
     attributes = np.frombuffer(screen.attributes, np.uint8).reshape(rows, columns)
     points = glyphs[characters]  # rows, columns, lines, 8
+    back = attributes >> 4 & (7 if registers.attribute[0x10] & BLINK else 15)
+    if not registers.sequencer[1] & EIGHT_POINTS:  # a ninth point, blank but for lines
+        ninth = points[..., 7:] * ((characters & 0xE0 == 0xC0) & bool(registers.attribute[16] & LINES))[..., None, None]
+        points = np.concatenate((points, ninth), axis=3)
     if screen.cursor is not None:
         column, row = screen.cursor
         first, last = registers.crtc[0x0A] & 31, registers.crtc[0x0B] & 31
         points[row, column, first : last + 1] = 1
-    back = attributes >> 4 & (7 if registers.attribute[0x10] & BLINK else 15)
     colors = np.where(points, (attributes & 15)[..., None, None], back[..., None, None])
-    image = colors.transpose(0, 2, 1, 3).reshape(rows * height, columns * CHARACTER_WIDTH)
+    image = colors.transpose(0, 2, 1, 3).reshape(rows * height, columns * points.shape[3])
     return _colors(vga)[image]
 
 

@@ -134,7 +134,7 @@ def byte_palette() -> bytes:
     palette += bytes(grey for grey in (0, 5, 8, 11, 14, 17, 20, 24, 28, 32, 36, 40, 45, 50, 56, 63) for _ in range(3))
     for high in (63, 28, 16):
         for low in (0, high // 2, high * 5 // 7):
-            steps = [low + (high - low) * step // 4 for step in range(5)]
+            steps = [low + ((high - low) * step * 2 + 3) // 8 for step in range(5)]  # rounded
             palette += b"".join(_hue(number, steps) for number in range(24))
     return palette.ljust(768, b"\0")
 
