@@ -48,8 +48,17 @@ def unavailable(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
 
 
 @function
+def attended(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+    """Translated code does not look at `exit_flag` where it goes to a block that is none: the block does."""
+    core.cpu.rip = op.rip
+    return enter(core)
+
+
+@function
 def count(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
     """In front of a block that may become hot."""
+    if core.exit_flag:
+        return attended(core, op)
     op.immediate -= 1
     if op.immediate:
         return op + 1
@@ -59,6 +68,8 @@ def count(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
 @function
 def pass_on(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
     """In front of a block that stays as it is."""
+    if core.exit_flag:
+        return attended(core, op)
     return op + 1
 
 
