@@ -57,6 +57,8 @@ class Controller:
 
     def pending(self) -> int | None:
         """The line to ask the processor for, if it is above what is in service."""
+        if not self.requests & ~self.mask:
+            return None
         number = self._first(self.requests & ~self.mask)
         service = self.service & ~self.mask if self.special_mask else self.service
         if self.fully_nested and number == CASCADE:

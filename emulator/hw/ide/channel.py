@@ -47,9 +47,11 @@ class Channel(Device):
     def update_line(self) -> None:
         unit = self.selected
         high = unit is not None and unit.pending and not self.control & DISABLE_INTERRUPT
-        if high and not self.high:
-            self.master.interrupted()
+        if high == self.high:
+            return
         self.high = high
+        if high:
+            self.master.interrupted()
         self.line(high)
 
     def move_data(self) -> None:
@@ -134,10 +136,10 @@ class Channel(Device):
 
     def save(self) -> dict[str, Any]:
         units = [unit and unit.save() for unit in self.units]
-        return {"device": self.device, "control": self.control, "high": self.high, "units": units}
+        return {"device": self.device, "control": self.control, "units": units}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.device, self.control, self.high = state["device"], state["control"], state["high"]
+        self.device, self.control = state["device"], state["control"]
         for unit, saved in zip(self.units, state["units"], strict=True):
             if unit is not None:
                 unit.load(saved)
