@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from emulator.hw import hpet, pm
@@ -23,6 +22,7 @@ from .msrs import MachineRegisters
 if TYPE_CHECKING:
     from .pc import Pc
 
+SECOND = 1_000_000_000
 TIMER_IRQ, RTC_IRQ, SCI_IRQ = 0, 8, 9
 POWER_PORTS = 0x600  # of power management, where a firmware puts them
 BRIDGE_SLOT, POWER_FUNCTION = 1, 3
@@ -34,7 +34,6 @@ class Chipset:
     def __init__(self, machine: Pc) -> None:
         self.interrupts = Interrupts(machine, machine.time_stamp)
         self.msrs = MachineRegisters(self.interrupts.registers())
-        started = time.time_ns() - machine.now()
         self.isa_bridge = IsaBridge(self.interrupts.set_irq, machine.reset)
         self.pci = PciBus(machine.bus, machine.space, self.isa_bridge.interrupt_from)
         self.pci.message = self.interrupts.bus.message
@@ -46,8 +45,8 @@ class Chipset:
         machine.bus.place(self.hpet, machine.space, hpet.ADDRESS, hpet.SIZE, name="HPET")
         self.timer = IntervalTimer(self._unless_replaced(TIMER_IRQ), machine.now)
         kept = cmos.memory(machine.config, machine.low_memory)
-        wall = lambda: started + machine.now()  # noqa: E731
-        self.clock = RealTimeClock(self._unless_replaced(RTC_IRQ), machine.now, wall, kept)
+        calendar = lambda: int(machine.time.calendar() * SECOND)  # noqa: E731
+        self.clock = RealTimeClock(self._unless_replaced(RTC_IRQ), machine.now, calendar, kept)
         for device in (self.timer, self.clock, SystemControl(machine.set_a20, machine.reset)):
             machine.bus.add(device)
 

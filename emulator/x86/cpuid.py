@@ -55,7 +55,8 @@ OSXSAVE = 1 << 27
 CRYSTAL = 1_000_000_000  # Hz: the clock of the time stamp counter and of the local APIC's timer
 MEGAHERTZ = 1_000_000
 HYPERVISOR_LEAF, TIMING_LEAF = 0x40000000, 0x40000010
-HYPERVISOR_VENDOR = b"imgtools\0\0\0\0"
+# The interface of KVM without any of its features: systems then trust timers, whose interrupts may be late.
+HYPERVISOR_VENDOR = b"KVMKVMKVM\0\0\0"
 
 INSTRUCTION_FEATURES = frozenset(form.feature for form in FORMS) - {BASE}
 LEAVES_WITH_SUBLEAVES = {4, 7, 0xB, 0xD}  # all others ignore ECX
@@ -114,7 +115,7 @@ def _fixed(leaf: int, subleaf: int, apic_id: int) -> Leaf:
             return Leaf(1, 1, CRYSTAL)
         case 0x16, _:
             return Leaf(CRYSTAL // MEGAHERTZ, CRYSTAL // MEGAHERTZ, 100)
-        case 0x40000000, _:  # of a hypervisor: there is no one to talk to but its timing
+        case 0x40000000, _:
             return Leaf(TIMING_LEAF, *_words(HYPERVISOR_VENDOR, 0, 1, 2))
         case 0x40000010, _:
             return Leaf(CRYSTAL // 1000, CRYSTAL // 1000)
