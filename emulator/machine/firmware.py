@@ -32,6 +32,7 @@ CARRY, ZERO, INTERRUPTS = 1, 1 << 6, 1 << 9
 TOP = 1 << 63  # CF in `Core.carry`
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 
+Number = tuple[int, int | None]  # a vector, and AH or AX
 Assemble = Callable[[int], bytes]  # a stub's code, by its port
 
 
@@ -130,9 +131,9 @@ class Service:
         self.caller = firmware.caller
         self.space = firmware.space
 
-    def calls(self) -> dict[tuple[int, int | None], Callable[[], None]]:
+    def calls(self) -> dict[Number, Callable[[], None]]:
         """The declared methods by vector and function."""
-        found: dict[tuple[int, int | None], Callable[[], None]] = {}
+        found: dict[Number, Callable[[], None]] = {}
         for name in dir(type(self)):
             for key in getattr(getattr(type(self), name), "answers", ()):
                 found[key] = getattr(self, name)
@@ -160,8 +161,8 @@ class Firmware(Device):
         self.caller = Caller(machine)
         self.rom = bytearray(b"\xf4" * ROM_SIZE)  # HLT
         self.entries: dict[int, int] = {}  # where in the ROM a vector's stub is
-        self._calls: dict[tuple[int, int | None], tuple[Service, Callable[[], None]]] = {}
-        self._vectors: list[int] = []
+        self._calls: dict[Number, tuple[Service, Callable[[], None]]] = {}
+        self.vectors: list[int] = []
         self._end = STUBS
 
     def install(self, services: Iterable[Service]) -> None:
@@ -173,12 +174,17 @@ class Firmware(Device):
                 stubs.setdefault(key[0], plain)
             stubs.update(service.stubs)
         for vector, assemble in sorted(stubs.items()):
-            port = FIRST_PORT + len(self._vectors)
+            port = FIRST_PORT + len(self.vectors)
             assert port <= LAST_PORT, "too many vectors"
-            self._vectors.append(vector)
+            self.vectors.append(vector)
             self.entries[vector] = self.add_code(assemble(port))
-        self.ports = range(FIRST_PORT, FIRST_PORT + len(self._vectors))
+        self.ports = range(FIRST_PORT, FIRST_PORT + len(self.vectors))
         self.machine.bus.add(self)
+
+    @property
+    def numbers(self) -> Iterable[Number]:
+        """What can be called: vectors, and their functions."""
+        return self._calls
 
     def add_code(self, code: bytes) -> int:
         """Put code or data into the ROM: its offset."""
@@ -196,7 +202,7 @@ class Firmware(Device):
         """What a stub calls."""
         if not self.caller.in_firmware:
             return
-        vector, ax = self._vectors[port - FIRST_PORT], self.caller.ax
+        vector, ax = self.vectors[port - FIRST_PORT], self.caller.ax
         keys = [(vector, ax)] * (ax > 0xFF) + [(vector, ax >> 8), (vector, None)]
         found = next((self._calls[key] for key in keys if key in self._calls), None)
         if found is not None:

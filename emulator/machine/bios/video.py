@@ -23,6 +23,7 @@ KEEP_MEMORY = 0x80
 COLOR_VGA = 8  # AH = 1Ah: the display's code
 NO_CURSOR = 0x20
 SUPPORTED = 0x1A
+LONGEST_STRING = 4096
 
 
 class Video(Service):
@@ -220,13 +221,16 @@ class Video(Service):
 
     @call(0x10, 0x13)
     def write_string(self) -> None:
-        """CX characters at ES:BP, from DX on; AL: 1 moves the cursor, 2 has attributes in between."""
+        """CX characters at ES:BP, from DX on; AL: 1 moves the cursor, 2 has attributes in between.
+
+        Of more than a few screens the end is what will be seen.
+        """
         caller = self.caller
         page, before = caller.bh, self.cursor(caller.bh)
         moves, mixed = caller.al & 1, caller.al >> 1 & 1
         text = self.space.read(caller.es(caller.bp), caller.cx << mixed)
         self.move_cursor(page, caller.dl, caller.dh)
-        for number in range(caller.cx):
+        for number in range(max(0, caller.cx - LONGEST_STRING), caller.cx):
             attribute = text[number * 2 + 1] if mixed else caller.bl
             self.type(page, text[number << mixed], attribute)
         if not moves:
