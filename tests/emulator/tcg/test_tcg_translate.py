@@ -250,7 +250,9 @@ def test_crossing_instruction(guest: Long) -> None:
         assert (guest.cpu.registers[RCX], guest.cpu.registers[RAX]) == (50, value << 8)
 
 
-@pytest.mark.parametrize("loop", ["ebfe", "ffc0 ebfc", "7402 ebfc ebfa", "e800000000 58 ebf8", "0faee8 0f31 7400 ffc0 ebf5"])
+@pytest.mark.parametrize(
+    "loop", ["ebfe", "ffc0 ebfc", "7402 ebfc ebfa", "e800000000 58 ebf8", "0faee8 0f31 7400 ffc0 ebf5"]
+)
 def test_request_in_a_loop(guest: Long, loop: str) -> None:
     """Another thread gets the processor out of a loop that never ends."""
     guest.write(CODE_PAGE, loop)
