@@ -48,10 +48,18 @@ class Script:
                 del self._seen[: -max(REMEMBERED, len(text))]
                 return
             del self._seen[: place + len(text)]
-            self.steps.popleft()
-            if not self.steps:
-                self.done()
-            self._send()
+            self._advance()
+
+    def see(self, screen: str) -> None:
+        """What the screen shows now: a step may wait for something there, too."""
+        if self.steps and self.steps[0][1].decode(errors="replace") in screen:
+            self._advance()
+
+    def _advance(self) -> None:
+        self.steps.popleft()
+        if not self.steps:
+            self.done()
+        self._send()
 
     def _send(self) -> None:
         while self.steps and self.steps[0][0] == SEND:

@@ -11,24 +11,36 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
+from emulator.hw.vga.picture import text_screen
 from emulator.machine.config import PcConfig
 from emulator.machine.errors import GuestError
 from emulator.machine.pc import Pc
+from imgtools import ImageError
 
+from .screen import ScreenInTerminal
 from .script import Script
 from .serial import Sink, file_sink, pty_sink
 from .signals import leave_on_signals
 from .terminal import Terminal
+from .trace import trace
 
 LEFT, NOT_EXPECTED, GUEST_ERROR, SIGNALLED = 0, 1, 124, 128
+LOOK = 0.25  # seconds between two looks at the screen, by a script
+RETRY = 0.5  # seconds between two tries to write to a host without space
+
+
+def to_stderr(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -36,10 +48,12 @@ class Wishes:
     """What a person wants to see of a machine."""
 
     serial: str = "stdio"  # stdio, file:PATH, pty or none
+    display: str = "none"  # none or text
     screenshot: str | None = None  # a file for the screen at the end
     steps: Sequence[tuple[str, str]] = ()  # of a script
     timeout: float | None = None  # seconds
-    complain: Callable[[str], None] = lambda message: print(message, file=sys.stderr)
+    trace: Sequence[str] = ()  # ports, interrupts
+    complain: Callable[[str], None] = to_stderr
 
 
 class Session:
@@ -48,14 +62,19 @@ class Session:
     def __init__(self, config: PcConfig, wishes: Wishes) -> None:
         self.wishes = wishes
         self.sinks: list[Sink] = []
-        self.machine = Pc(replace(config, serial=self._output, console=self._output, teletype=self._output))
+        self._late = False
+        self._paused = False
+        self.machine = Pc(
+            replace(
+                config,
+                serial=self._output,
+                console=self._output,
+                teletype=self._output,
+                on_error=self._on_disk_error,
+                warn=wishes.complain,
+            )
+        )
         self.script = Script(wishes.steps, self.machine.type, lambda: self.machine.end(LEFT))
-        if wishes.steps:
-            self.sinks.append(self.script.feed)
-
-    def _output(self, data: bytes) -> None:
-        for sink in self.sinks:
-            sink(data)
 
     def run(self) -> int:
         """Until the machine ends: the exit status."""
@@ -63,28 +82,61 @@ class Session:
             stack.enter_context(self.machine)
             self._connect(stack)
             self._obey_signals()
-            timer = self._limit_time()
+            self._limit_time(stack)
+            trace(self.machine, self.wishes.trace)
             self.machine.power_on()
             self.script.start()
             try:
                 status = self.machine.run()
             except GuestError as error:
-                self._finish(timer)
-                self.wishes.complain(str(error))
-                return GUEST_ERROR
-            self._finish(timer)
-        return self._verdict(status)
+                stack.callback(self.wishes.complain, str(error))
+                status = GUEST_ERROR
+            finally:
+                if self.wishes.screenshot is not None:
+                    self.machine.screenshot(self.wishes.screenshot)
+        return status if status == GUEST_ERROR else self._verdict(status)
+
+    # -- consoles -------------------------------------------------------------------------------------------
+
+    def _output(self, data: bytes) -> None:
+        for sink in self.sinks:
+            sink(data)
 
     def _connect(self, stack: ExitStack) -> None:
+        if self.script.steps:
+            self.sinks.append(self.script.feed)
+            if not self.machine.config.icount:  # which threads would disturb
+                self._every(LOOK, self._look, stack)
         kind, _, path = self.wishes.serial.partition(":")
         if kind == "file":
             self.sinks.append(file_sink(path))
         elif kind == "pty":
             self.sinks.append(pty_sink(self.machine.type))
-        if kind == "stdio":
-            leave = lambda: self.machine.end(LEFT)  # noqa: E731
-            terminal = stack.enter_context(Terminal(self.machine.type, leave))
-            self.sinks.append(terminal.show)
+        if kind == "stdio" or self.wishes.display == "text":
+            terminal = stack.enter_context(Terminal(self.machine.type, lambda: self.machine.end(LEFT)))
+            if self.wishes.display == "text":
+                stack.enter_context(ScreenInTerminal(self.machine))
+            else:
+                self.sinks.append(terminal.show)
+
+    def _look(self) -> None:
+        """What a script waits for may stand on the screen."""
+        screen = text_screen(self.machine.vga)
+        if screen is not None:
+            self.script.see("\n".join(screen.lines))
+
+    def _every(self, period: float, function: Callable[[], None], stack: ExitStack) -> None:
+        """Call a function in the machine's thread again and again."""
+        over = threading.Event()
+
+        def tick() -> None:
+            while not over.wait(period):
+                self.machine.post(function)
+
+        threading.Thread(target=tick, name="look", daemon=True).start()
+        stack.callback(over.set)
+
+    # -- what comes from outside ----------------------------------------------------------------------------
 
     def _obey_signals(self) -> None:
         def end(number: int, _: Any) -> None:
@@ -94,21 +146,29 @@ class Session:
             signal.signal(number, end)
         leave_on_signals(self.machine.wake)
 
-    def _limit_time(self) -> threading.Timer | None:
+    def _limit_time(self, stack: ExitStack) -> None:
         if self.wishes.timeout is None:
-            return None
-        timer = threading.Timer(self.wishes.timeout, self.machine.end, (NOT_EXPECTED,))
-        timer.daemon = True
-        self._timed_out = timer
-        timer.start()
-        return timer
+            return
 
-    def _finish(self, timer: threading.Timer | None) -> None:
-        self._late = timer is not None and timer.finished.is_set()
-        if timer is not None:
-            timer.cancel()
-        if self.wishes.screenshot is not None:
-            self.machine.screenshot(self.wishes.screenshot)
+        def end() -> None:
+            self._late = True
+            self.machine.end(NOT_EXPECTED)
+
+        timer = threading.Timer(self.wishes.timeout, end)
+        timer.daemon = True
+        timer.start()
+        stack.callback(timer.cancel)
+
+    def _on_disk_error(self, error: ImageError) -> bool:
+        """A host without space pauses the guest until there is some; the guest is told of every other error."""
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            self.wishes.complain(f"the guest is told of a disk error: {error}")
+            return False
+        if not self._paused:
+            self.wishes.complain(f"{error}: the guest is paused until there is space")
+        self._paused = True
+        time.sleep(RETRY)
+        return self.machine.exit_status is None
 
     def _verdict(self, status: int) -> int:
         missing = self.script.waits_for

@@ -20,6 +20,10 @@ def nothing(_: bytes) -> None:
     """An output that nobody reads."""
 
 
+def ignore(_: str) -> None:
+    """A warning that nobody reads."""
+
+
 @dataclass
 class Drive:
     """A disk image in the machine. The node belongs to whoever opened it."""
@@ -58,6 +62,7 @@ class PcConfig:
     devices: Sequence[str] = field(default_factory=tuple)  # optional ones, by name
     icount: bool = False  # time goes by with instructions instead of the host's clock
     on_error: OnError = report  # a disk's image failed: whether the disk tries again
+    warn: Callable[[str], None] = ignore  # what a person should know
     reboot: bool = True  # a reset starts anew; without it the machine ends
 
     def drives_on(self, interface: str) -> list[Drive]:

@@ -6,6 +6,7 @@ from 3 GiB to 4 GiB are devices. Interrupts: `irq(n)` is line n of the ISA bus, 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from . import acpi
 from .bios.pc import Bios
 from .chipset import Chipset
 from .config import FLOPPY, IDE, PcConfig
+from .errors import GuestError
 from .firmware_files import configuration
 from .kernels import load_kernel
 from .machine import Machine
@@ -36,6 +38,7 @@ HIGH_START = 4 << 30
 LOW_MEMORY, VIDEO, BIOS_ROM, HIGH_MEMORY = 0x9FC00, 0xA0000, 0xE0000, 1 << 20
 TABLES, ROOT_SIZE = 1 << 16, 64  # at the end of low RAM, for ACPI
 USABLE, RESERVED = 1, 2
+MANY, SECOND = 5, 1_000_000_000  # so many triple faults in a second are endless
 SERIAL_IRQ, MOUSE_IRQ = 4, 12
 FEATURES = {"APIC", "TSC_DEADLINE", "ARAT", "HYPERVISOR", "INVARIANT_TSC", "MTRR", "MCE", "MCA"}
 
@@ -49,6 +52,7 @@ class Pc(Machine):
         super().__init__(native=native, icount=config.icount)
         self.config = config
         self.a20 = True
+        self._faults: deque[int] = deque(maxlen=MANY)  # when the processor shut down
         self.low_memory = min(config.memory, LOW_LIMIT)
         self.ram = self.space.add_ram(0, self.low_memory)
         self.high_ram = None
@@ -184,9 +188,15 @@ class Pc(Machine):
         self._start()
 
     def triple_fault(self) -> None:
-        """The board resets; a machine that shall not start anew tells what has happened."""
-        if not self.config.reboot:
+        """The board resets. A machine that shall not start anew ends, and one that gets no further than this."""
+        self._faults.append(self.now())
+        endless = len(self._faults) == MANY and self._faults[-1] - self._faults[0] < SECOND
+        try:
             super().triple_fault()
+        except GuestError as error:
+            if endless or not self.config.reboot:
+                raise
+            self.config.warn(f"{error}\nthe machine resets")
         self.reset()
 
     def type(self, data: bytes) -> None:

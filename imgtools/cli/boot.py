@@ -56,10 +56,12 @@ def run(arguments: Any) -> int:
             reboot=not arguments.no_reboot,
         )
         wishes = Wishes(
-            serial=arguments.serial or "stdio",
+            serial=arguments.serial or ("none" if arguments.display == "text" else "stdio"),
+            display=arguments.display or "none",
             screenshot=arguments.screenshot,
             steps=arguments.steps,
             timeout=arguments.timeout,
+            trace=arguments.trace,
             complain=console.complain,
         )
         try:
