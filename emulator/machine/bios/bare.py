@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.hw.medium import report
 from emulator.machine.config import Drive
 from emulator.machine.firmware import RDX, ROM, RSP, ZERO, Firmware, Service, call
 
@@ -55,7 +56,7 @@ class BareBios(Firmware):
             (ROM, 0x10000, RESERVED),
             (MEBIBYTE, machine.ram.size - MEBIBYTE, RAM),
         ]
-        services = Console(self), Clock(self), Disk(self, Drives([Drive(disk)])), System(self, memory_map)
+        services = Console(self), Clock(self), Disk(self, Drives([Drive(disk)], report)), System(self, memory_map)
         self.install(services)
 
     def start(self, sector: bytes) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from emulator.hw.medium import BadSector
 from emulator.machine.errors import GuestError
 from emulator.machine.firmware import Service, call
 from emulator.x86.instruction import DS, ES
-from imgtools import ImageError
 
 from . import data
-from .drive import CD, FLOPPY, HARD_DISK, SECTOR, SIGNATURE
+from .drive import CD, CD_SECTOR, FLOPPY, HARD_DISK, SECTOR, SIGNATURE
 from .drives import FIRST_NUMBERS, NotBootable
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Boot(Service):
                 self._boot(kind)
             except NotBootable as error:
                 self._failures.append(str(error))
-            except ImageError as error:
+            except BadSector as error:
                 self._failures.append(f"{NAMES[kind]}: {error}")
             else:
                 return
@@ -68,13 +68,13 @@ class Boot(Service):
             number, drive = boot.number, boot.drive or drive
             segment = boot.segment if boot.drive is None else 0
             offset = 0 if boot.drive is None else data.BOOT_ADDRESS
-            program = boot.cd.node.read(boot.image * boot.cd.sector_size, max(1, boot.count) * SECTOR)
+            program = bytes(boot.cd.medium.read(boot.image * CD_SECTOR, max(1, boot.count) * SECTOR))
         elif drive.sectors < 1:
-            raise NotBootable(f"{NAMES[kind]}: {drive.node.filename} is empty")
+            raise NotBootable(f"{NAMES[kind]}: {drive.name} is empty")
         else:
-            program = drive.node.read(drive.start, SECTOR)
+            program = drive.read(0)
         if drive.kind != CD and program[SECTOR - 2 : SECTOR] != SIGNATURE:
-            raise NotBootable(f"{NAMES[kind]}: the first sector of {drive.node.filename} does not end in 55 AA")
+            raise NotBootable(f"{NAMES[kind]}: the first sector of {drive.name} does not end in 55 AA")
         if segment * 16 + offset + len(program) > data.EBDA:
             raise NotBootable(f"{NAMES[kind]}: the boot image does not fit into low memory")
         self.space.write(segment * 16 + offset, program)

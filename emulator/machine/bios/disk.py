@@ -10,12 +10,12 @@ from collections.abc import Callable
 from struct import pack, unpack
 from typing import TYPE_CHECKING
 
+from emulator.hw.medium import BadSector
 from emulator.machine.firmware import CARRY, Service, call
 from emulator.x86.instruction import ES
-from imgtools import ImageError
 
 from . import data
-from .drive import CD, FLOPPY, HARD_DISK, BiosDrive
+from .drive import CD, FLOPPY, HARD_DISK, SECTOR, BiosDrive
 
 if TYPE_CHECKING:
     from emulator.machine.firmware import Firmware
@@ -75,17 +75,17 @@ class Disk(Service):
                 self._read(drive, place, address, size)
             elif operation == "write":
                 window = self.space.window(address, size)
-                drive.node.write(place, self.space.read(address, size) if window is None else window)
-        except ImageError:
+                drive.medium.write(place, self.space.read(address, size) if window is None else window)
+        except BadSector:
             return FAILED
         return OK
 
     def _read(self, drive: BiosDrive, place: int, address: int, size: int) -> None:
         window = self.space.window(address, size, writable=True)
         if window is None:
-            self.space.write(address, drive.node.read(place, size))
+            self.space.write(address, drive.medium.read(place, size))
         elif size:
-            drive.node.readinto(place, window)
+            drive.medium.readinto(place, window)
             self.space.written(address, size)
 
     def _by_geometry(self, operation: str) -> int:
@@ -128,8 +128,8 @@ class Disk(Service):
         if drive.read_only:
             return WRITE_PROTECTED
         try:
-            drive.node.write(drive.start + first * drive.sector_size, b"\xf6" * drive.track_sectors * drive.sector_size)
-        except ImageError:
+            drive.medium.write(drive.start + first * SECTOR, b"\xf6" * drive.track_sectors * SECTOR)
+        except BadSector:
             return FAILED
         return OK
 
@@ -240,7 +240,7 @@ class Disk(Service):
     @call(0x13, 0x45)
     def lock(self) -> int:
         """Lock the media, unlock it, or say whether it is locked: it cannot be taken out."""
-        if self.drive is not None and self.drive.removable and self.caller.al == 2:
+        if self.drive is not None and self.drive.kind == CD and self.caller.al == 2:
             self.caller.al = 0
         return OK
 
@@ -303,12 +303,11 @@ class Disk(Service):
             return BAD_COMMAND
         count, address, first = unpack("<BIH", self.space.read(packet + 1, 7))
         address = (address >> 16) * 16 + (address & 0xFFFF)
-        place, size = (boot.catalog + first) * boot.cd.sector_size, count * boot.cd.sector_size
-        if place + size > boot.cd.node.size:
+        if boot.catalog + first + count > boot.cd.sectors:
             return NOT_FOUND
         try:
-            self.space.write(address, boot.cd.node.read(place, size))
-        except ImageError:
+            self.space.write(address, boot.cd.read(boot.catalog + first, count))
+        except BadSector:
             return FAILED
         return OK
 

@@ -1,15 +1,11 @@
-"""A drive as INT 13h sees it: a piece of a node, in sectors, with a geometry."""
+"""A drive as INT 13h sees it: a piece of a medium, in sectors, with a geometry."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import unpack_from
-from typing import TYPE_CHECKING
 
-from imgtools import ImageError
-
-if TYPE_CHECKING:
-    from imgtools import Node
+from emulator.hw.medium import BadSector, Medium
 
 SECTOR, CD_SECTOR = 512, 2048
 FLOPPY, HARD_DISK, CD = range(3)
@@ -27,9 +23,9 @@ DEFAULT_FLOPPY = FLOPPIES[1440]
 
 @dataclass
 class BiosDrive:
-    """`start` and `sectors` say which piece of the node it is."""
+    """`start` and `sectors` say which piece of the medium it is."""
 
-    node: Node
+    medium: Medium
     kind: int
     sectors: int
     sector_size: int = SECTOR
@@ -38,38 +34,45 @@ class BiosDrive:
     track_sectors: int = 0
     cylinders: int = 0
     floppy_type: int = 0
-    read_only: bool = False
-    status: int = 0  # of the last call
 
     @property
-    def removable(self) -> bool:
-        return self.kind != HARD_DISK
+    def name(self) -> str:
+        return self.medium.node.filename
+
+    @property
+    def read_only(self) -> bool:
+        return self.medium.read_only
+
+    def read(self, sector: int, count: int = 1) -> bytes:
+        """Sectors that are there; an image that fails is a BadSector."""
+        return bytes(self.medium.read(self.start + sector * self.sector_size, count * self.sector_size))
 
 
-def hard_disk(node: Node, read_only: bool, start: int = 0, sectors: int | None = None) -> BiosDrive:
+def size_of(medium: Medium) -> int:
+    """In bytes."""
+    return medium.sectors * medium.sector_size
+
+
+def hard_disk(medium: Medium, start: int = 0, sectors: int | None = None) -> BiosDrive:
     """A hard disk, or the image of one on a CD-ROM."""
-    count = node.size // SECTOR if sectors is None else sectors
-    heads, track_sectors = geometry_of_partitions(node, start, count) or geometry_of_size(count)
-    cylinders = max(1, min(MAX_CYLINDERS, count // (heads * track_sectors)))
-    return BiosDrive(
-        node, HARD_DISK, count, start=start, heads=heads, track_sectors=track_sectors, cylinders=cylinders,
-        read_only=read_only,
-    )  # fmt: skip
+    count = medium.sectors if sectors is None else sectors
+    drive = BiosDrive(medium, HARD_DISK, count, start=start)
+    drive.heads, drive.track_sectors = geometry_of_partitions(drive) or geometry_of_size(count)
+    drive.cylinders = max(1, min(MAX_CYLINDERS, count // (drive.heads * drive.track_sectors)))
+    return drive
 
 
-def floppy(node: Node, read_only: bool, start: int = 0, kilobytes: int | None = None) -> BiosDrive:
+def floppy(medium: Medium, start: int = 0, kilobytes: int | None = None) -> BiosDrive:
     """A floppy of one of the usual sizes; any other is one of 1440 KiB as far as its data goes."""
-    size = node.size - start if kilobytes is None else kilobytes << 10
-    cylinders, heads, track_sectors, kind = FLOPPIES.get(size >> 10, DEFAULT_FLOPPY)
-    count = min(cylinders * heads * track_sectors, (node.size - start) // SECTOR)
-    return BiosDrive(
-        node, FLOPPY, count, start=start, heads=heads, track_sectors=track_sectors, cylinders=cylinders,
-        floppy_type=kind, read_only=read_only,
-    )  # fmt: skip
+    there = size_of(medium) - start
+    wanted = there >> 10 if kilobytes is None else kilobytes
+    cylinders, heads, track_sectors, kind = FLOPPIES.get(wanted, DEFAULT_FLOPPY)
+    count = min(cylinders * heads * track_sectors, there // SECTOR)
+    return BiosDrive(medium, FLOPPY, count, SECTOR, start, heads, track_sectors, cylinders, kind)
 
 
-def cdrom(node: Node) -> BiosDrive:
-    return BiosDrive(node, CD, node.size // CD_SECTOR, CD_SECTOR, read_only=True)
+def cdrom(medium: Medium) -> BiosDrive:
+    return BiosDrive(medium, CD, medium.sectors, CD_SECTOR)
 
 
 def geometry_of_size(sectors: int) -> tuple[int, int]:
@@ -78,11 +81,11 @@ def geometry_of_size(sectors: int) -> tuple[int, int]:
     return heads, 63
 
 
-def geometry_of_partitions(node: Node, start: int, sectors: int) -> tuple[int, int] | None:
+def geometry_of_partitions(drive: BiosDrive) -> tuple[int, int] | None:
     """What who partitioned the disk assumed: where partitions end is the last sector of the last head."""
     try:
-        sector = node.read(start, SECTOR) if sectors else b""
-    except ImageError:
+        sector = drive.read(0) if drive.sectors else b""
+    except BadSector:
         return None
     if not sector.endswith(SIGNATURE):
         return None

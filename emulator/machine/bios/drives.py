@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from struct import pack, unpack, unpack_from
 
+from emulator.hw.medium import Medium, OnError
 from emulator.machine.config import CDROM, Drive
 from emulator.machine.config import FLOPPY as FLOPPY_INTERFACE
 
-from .drive import CD, CD_SECTOR, FLOPPY, HARD_DISK, SECTOR, BiosDrive, cdrom, floppy, hard_disk
+from .drive import CD, CD_SECTOR, FLOPPY, HARD_DISK, SECTOR, BiosDrive, cdrom, floppy, hard_disk, size_of
 
 FIRST_NUMBERS = {FLOPPY: 0, HARD_DISK: 0x80, CD: 0xE0}
 # Section 2.2: the boot record, the validation entry and the initial entry of the catalog
@@ -21,7 +23,6 @@ VALIDATION, BOOTABLE = 1, 0x88
 NO_EMULATION, FLOPPY_1200, FLOPPY_1440, FLOPPY_2880, HARD_DISK_IMAGE = range(5)
 FLOPPY_KILOBYTES = {FLOPPY_1200: 1200, FLOPPY_1440: 1440, FLOPPY_2880: 2880}
 DEFAULT_SEGMENT = 0x7C0
-MAX_LOAD = 0x9000  # bytes/16 of low memory
 
 
 class NotBootable(Exception):
@@ -55,15 +56,16 @@ class Emulation:
 class Drives:
     """The drives of a machine by number."""
 
-    def __init__(self, drives: Iterable[Drive]) -> None:
+    def __init__(self, drives: Iterable[Drive], on_error: OnError) -> None:
         self.drives: dict[int, list[BiosDrive]] = {FLOPPY: [], HARD_DISK: [], CD: []}
         for drive in drives:
+            medium = partial(Medium, drive.node, read_only=drive.read_only, on_error=on_error)
             if drive.interface == FLOPPY_INTERFACE:
-                self.drives[FLOPPY].append(floppy(drive.node, drive.read_only))
+                self.drives[FLOPPY].append(floppy(medium(SECTOR)))
             elif drive.media == CDROM:
-                self.drives[CD].append(cdrom(drive.node))
+                self.drives[CD].append(cdrom(medium(CD_SECTOR)))
             else:
-                self.drives[HARD_DISK].append(hard_disk(drive.node, drive.read_only))
+                self.drives[HARD_DISK].append(hard_disk(medium(SECTOR)))
         self.emulation: Emulation | None = None
         self.by_number: dict[int, BiosDrive] = {}
         self.number()
@@ -108,14 +110,15 @@ def read_catalog(cd: BiosDrive, drives: Drives) -> Emulation:
     if indicator != BOOTABLE or media > HARD_DISK_IMAGE:
         raise NotBootable("the first entry of the CD-ROM's boot catalog is not bootable")
     start = image * CD_SECTOR
-    if start + count * SECTOR > cd.node.size:
+    room = size_of(cd.medium) - start
+    if count * SECTOR > room or room < SECTOR:
         raise NotBootable("the boot image of the CD-ROM is behind its end")
     drive: BiosDrive | None = None
     if media == HARD_DISK_IMAGE:
-        sectors = _partition_end(cd.node.read(start, SECTOR)) or (cd.node.size - start) // SECTOR
-        drive = hard_disk(cd.node, True, start, min(sectors, (cd.node.size - start) // SECTOR))
+        sectors = _partition_end(cd.read(image)) or room // SECTOR
+        drive = hard_disk(cd.medium, start, min(sectors, room // SECTOR))
     elif media != NO_EMULATION:
-        drive = floppy(cd.node, True, start, FLOPPY_KILOBYTES[media])
+        drive = floppy(cd.medium, start, FLOPPY_KILOBYTES[media])
     kind = CD if drive is None else drive.kind
     number = FIRST_NUMBERS[kind] + (drives.drives[CD].index(cd) if drive is None else 0)
     return Emulation(cd, number, media, catalog, image, segment or DEFAULT_SEGMENT, count, drive)
@@ -128,6 +131,6 @@ def _partition_end(sector: bytes) -> int:
 
 
 def _read(cd: BiosDrive, sector: int) -> bytes:
-    if (sector + 1) * CD_SECTOR > cd.node.size:
+    if sector >= cd.sectors:
         raise NotBootable(f"the CD-ROM ends before sector {sector}")
-    return cd.node.read(sector * CD_SECTOR, CD_SECTOR)
+    return cd.read(sector)

@@ -33,7 +33,7 @@ class Bios(Firmware):
     def __init__(self, machine: Pc) -> None:
         super().__init__(machine)
         config = machine.config
-        self.drives = Drives(config.drives)
+        self.drives = Drives(config.drives, config.on_error)
         self.pci = Pci(self, machine.pci)
         self.keyboard = Keyboard(self)
         self.video = Video(self, machine.vga, config.teletype)

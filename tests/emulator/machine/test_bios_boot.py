@@ -123,3 +123,15 @@ def test_bad_firmware() -> None:
     machine = Pc(PcConfig(memory=4 << 20, bios=b"no firmware"))
     with machine, pytest.raises(ProgramError, match="a BIOS has 64 KiB to 16 MiB"):
         machine.power_on()
+
+
+class Broken(imgtools.Node):
+    """A disk that cannot be read."""
+
+    def readinto(self, offset: int, buffer: memoryview) -> None:
+        raise imgtools.ImageError("cluster 7 is damaged")
+
+
+def test_damaged_image() -> None:
+    with pytest.raises(GuestError, match="hard disk: sector 0: cluster 7 is damaged"):
+        boot([Drive(Broken("bad.qcow2", 1 << 20))], "c")
