@@ -44,6 +44,14 @@ class Device:
         for number in range(size):
             self.write(port + number, value >> 8 * number & 0xFF)
 
+    def read_many(self, port: int, size: int, count: int) -> bytes:
+        """Elements of 1, 2 or 4 bytes for a string instruction: as many as the chip has at once, none if it has not."""
+        return b""
+
+    def write_many(self, port: int, size: int, data: bytes) -> int:
+        """The same to write: how many bytes, in whole elements, the chip takes at once."""
+        return 0
+
     def read_memory(self, offset: int, size: int) -> int:
         """1, 2, 4 or 8 bytes of the chip's registers in memory."""
         return NOBODY
@@ -127,6 +135,19 @@ class Bus:
                 self.write(port + number & 0xFFFF, 1, value >> 8 * number & 0xFF)
             return
         self.update(device)
+
+    def read_many(self, port: int, size: int, count: int) -> bytes:
+        """Elements of a string instruction."""
+        device = self._by_port.get(port)
+        return b"" if device is None else device.read_many(port, size, count)
+
+    def write_many(self, port: int, size: int, data: bytes) -> int:
+        device = self._by_port.get(port)
+        if device is None:
+            return 0
+        written = device.write_many(port, size, data)
+        self.update(device)
+        return written
 
     def update(self, device: Device) -> None:
         """Ask a chip when its next event is."""

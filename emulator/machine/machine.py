@@ -64,6 +64,12 @@ class Machine(Platform):
     def noise(self) -> int:
         return self._chance.getrandbits(64)
 
+    def read_ports(self, port: int, size: int, count: int) -> bytes:
+        return self.bus.read_many(port, size, count)
+
+    def write_ports(self, port: int, size: int, data: bytes) -> int:
+        return self.bus.write_many(port, size, data)
+
     # -- time and the outside -------------------------------------------------------------------------------
 
     def end(self, status: int) -> None:

@@ -152,6 +152,8 @@ class Core:
     # The machine around the processor, as Python functions; the first argument is `Core`
     port_in: FnPtr[[u64, u32, u32], u64]  # port, size
     port_out: FnPtr[[u64, u32, u32, u64], None]  # port, size, value
+    ports_in: FnPtr[[u64, u32, u32, Ptr[u8], u64], u64]  # port, size, where to, elements: how many were read at once
+    ports_out: FnPtr[[u64, u32, u32, Ptr[u8], u64], u64]  # the same to write
     acknowledge: FnPtr[[u64], u32]  # the vector of the interrupt
     identify: FnPtr[[u64], None]  # CPUID
     clock: FnPtr[[u64], u64]  # the time stamp counter before TSC_OFFSET

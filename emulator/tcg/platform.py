@@ -38,6 +38,14 @@ class Platform:
     def write_port(self, port: int, size: int, value: int) -> None:
         """Nothing is there."""
 
+    def read_ports(self, port: int, size: int, count: int) -> bytes:
+        """Elements of a string instruction, as many as a device gives at once; none: it gives each by `read_port`."""
+        return b""
+
+    def write_ports(self, port: int, size: int, data: bytes) -> int:
+        """The same to write: how many bytes of it a device takes at once."""
+        return 0
+
     def acknowledge(self) -> int:
         """The vector of the interrupt that the interrupt controller asks for."""
         return 0xFF
@@ -72,6 +80,14 @@ def connect(processor: Processor, platform: Platform) -> list[Any]:
         answer = cpuid(leaf, subleaf, platform.features, osxsave=bool(core.cpu.cr4 & OSXSAVE))
         registers[RAX], registers[RBX], registers[RCX], registers[RDX] = answer
 
+    def read_ports(_: int, port: int, size: int, place: int, count: int) -> int:
+        data = platform.read_ports(port, size, count)
+        ctypes.memmove(place, data, len(data))
+        return len(data) // size
+
+    def write_ports(_: int, port: int, size: int, place: int, count: int) -> int:
+        return platform.write_ports(port, size, ctypes.string_at(place, size * count)) // size
+
     def read_msr(_: int, number: int, out: int) -> int:
         value = platform.read_msr(number)
         if value is not None:
@@ -81,6 +97,8 @@ def connect(processor: Processor, platform: Platform) -> list[Any]:
     functions: dict[str, tuple[Callable[..., Any], Any]] = {
         "port_in": (lambda _, port, size: platform.read_port(port, size) & ALL_ONES, ALL_ONES),
         "port_out": (lambda _, port, size, value: platform.write_port(port, size, value), None),
+        "ports_in": (read_ports, 0),
+        "ports_out": (write_ports, 0),
         "acknowledge": (lambda _: platform.acknowledge(), 0),
         "priority_changed": (lambda _, priority: platform.priority_changed(priority), None),
         "identify": (identify, None),

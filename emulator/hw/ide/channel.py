@@ -83,6 +83,14 @@ class Channel(Device):
         unit = self.selected
         return 0 if unit is None else unit.read_data(size)
 
+    def read_many(self, port: int, size: int, count: int) -> bytes:
+        unit = self.selected
+        return b"" if unit is None or port != self.base else unit.read_block(size, count)
+
+    def write_many(self, port: int, size: int, data: bytes) -> int:
+        unit = self.selected
+        return 0 if unit is None or port != self.base else unit.write_block(size, data)
+
     def write_wide(self, port: int, size: int, value: int) -> None:
         if port != self.base:
             super().write_wide(port, size, value)

@@ -205,6 +205,26 @@ class Unit:
         self.data[self.position : end] = value.to_bytes(size, "little")[: end - self.position]
         self._moved(end)
 
+    def read_block(self, size: int, count: int) -> bytes:
+        """Elements of the data register for a string instruction: what remains of the data, at most."""
+        if not self.inward or not self.status & DRQ:
+            return b""
+        count = min(count, (len(self.data) - self.position) // size)
+        end = self.position + count * size
+        data = bytes(self.data[self.position : end])
+        if data:
+            self._moved(end)
+        return data
+
+    def write_block(self, size: int, data: bytes) -> int:
+        if self.inward or not self.status & DRQ:
+            return 0
+        count = min(len(data), len(self.data) - self.position) // size * size
+        self.data[self.position : self.position + count] = data[:count]
+        if count:
+            self._moved(self.position + count)
+        return count
+
     def _moved(self, end: int) -> None:
         self.position = end
         if end >= len(self.data):

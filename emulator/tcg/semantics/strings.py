@@ -1,7 +1,8 @@
 """String instructions (Intel SDM Vol. 1, section 7.3.9; Vol. 2, REP/REPE/REPNE).
 
 Registers are brought up to date behind every element, so that a fault or an interrupt between two of them finds the
-instruction ready to be restarted. MOVS and STOS that go up in flat memory do all elements up to a page border at once.
+instruction ready to be restarted. MOVS and STOS that go up in flat memory do all elements up to a page border at once;
+INS and OUTS do what the device does at once.
 """
 
 # mypy: ignore-errors
@@ -103,15 +104,15 @@ def move_many(core: Ptr[Core], op: Ptr[Op], size: u64) -> bool:
     if not read or not write or (read < write and write < read + bytes_):
         return False  # elements that overlap what was just written are copied one by one
     copy_bytes(write, read, bytes_)
-    skip(core, op, elements, size)
+    skip(core, op, RDI, elements, size)
     set_address(core, op, RSI, core.cpu.registers[RSI] + bytes_)
     return True
 
 
 @function
-def skip(core: Ptr[Core], op: Ptr[Op], elements: u64, size: u64) -> None:
-    """Advance rDI and rCX over elements that are done."""
-    set_address(core, op, RDI, core.cpu.registers[RDI] + elements * size)
+def skip(core: Ptr[Core], op: Ptr[Op], register: u32, elements: u64, size: u64) -> None:
+    """Advance rSI or rDI, and rCX, over elements that are done."""
+    set_address(core, op, register, core.cpu.registers[register] + elements * size)
     set_address(core, op, RCX, core.cpu.registers[RCX] - elements)
 
 
@@ -175,7 +176,7 @@ def _stores(bits: int) -> Function:
         value = get(core, 0)
         for i in range(elements):
             Ptr[kind](host)[i] = value
-        skip(core, op, elements, size)
+        skip(core, op, RDI, elements, size)
         return True
 
     @function(symbol=f"emulator.tcg.stos{bits}")
@@ -292,13 +293,53 @@ def string_to_port(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
     return True
 
 
+@function(inline="never")
+def ports_to_string(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
+    """Elements of INS up to a page border; false if the device does not give many at once."""
+    port = u32(core.cpu.registers[RDX] & 0xFFFF)
+    if op.flags & CHECKED or core.cpu.rflags & DF or core.exit_flag or not port_allowed(core, port, size):
+        return False
+    target = core.cpu.registers[RDI] & op.mask
+    elements = min(room(core, op, RDI, target) // size, count_of(core, op))
+    host = direct(core, WRITE, target, elements * size)
+    if elements < 2 or not host:
+        return False
+    done = core.ports_in(u64(core), port, size, host, elements)
+    skip(core, op, RDI, done, size)
+    return done != 0
+
+
+@function(inline="never")
+def string_to_ports(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
+    """The same of OUTS."""
+    port = u32(core.cpu.registers[RDX] & 0xFFFF)
+    if op.flags & CHECKED or core.cpu.rflags & DF or core.exit_flag or not port_allowed(core, port, size):
+        return False
+    source = (core.cpu.registers[RSI] & op.mask) + get_u64(core, op.segment_base)
+    elements = min(room(core, op, RSI, source) // size, count_of(core, op))
+    host = direct(core, READ, source, elements * size)
+    if elements < 2 or not host:
+        return False
+    done = core.ports_out(u64(core), port, size, host, elements)
+    skip(core, op, RSI, done, size)
+    return done != 0
+
+
 @cache
 def _ports(size: int, inward: bool) -> Function:
     transfer, register = (port_to_string, RDI) if inward else (string_to_port, RSI)
+    transfer_many = ports_to_string if inward else string_to_ports
 
     @function(symbol=f"emulator.tcg.{'ins' if inward else 'outs'}{size * 8}")
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
+        many = op.rep != 0
         while count_of(core, op):
+            if many:
+                many = transfer_many(core, op, size)
+            if many:
+                if core.exit_flag and count_of(core, op):
+                    return interrupted(core, op)
+                continue
             if not transfer(core, op, size):
                 return faulted(core, op)
             advance(core, op, register, size)

@@ -63,6 +63,22 @@ def test_pio_writes(host: Host, node: Node) -> None:
     assert node.read(0, node.size) == expected
 
 
+def test_string_instructions(host: Host, node: Node) -> None:
+    """Many elements at once end where the sector does, and not in the middle of an element."""
+    host.address(5, 2)
+    host.put(7, 0x20)
+    assert host.bus.read_many(0x1F2, 2, 1) == b"" == host.bus.read_many(0x80, 1, 1)
+    assert host.bus.read_many(0x1F0, 2, 3) == sectors(5, 1)[:6]
+    assert host.bus.read_many(0x1F0, 4, 1000) == sectors(5, 1)[6:510]
+    assert host.bus.read(0x1F0, 2) == int.from_bytes(sectors(5, 1)[510:], "little")
+    assert host.get(7) & DRQ and host.bus.read_many(0x1F0, 2, 256) == sectors(6, 1)
+    assert host.bus.read_many(0x1F0, 2, 256) == b""
+    host.address(9, 1)
+    host.put(7, 0x30)
+    assert host.bus.write_many(0x1F0, 4, b"abcd" * 200) == SECTOR and host.bus.write_many(0x1F0, 4, b"abcd") == 0
+    assert node.read(9 * SECTOR, SECTOR) == b"abcd" * 128
+
+
 def test_cylinders(host: Host) -> None:
     """CHS addresses, in the geometry that is told and in another one."""
 
