@@ -49,11 +49,11 @@ class StreamLocator:
         return offset | ((offset + length - 1) >> 9) - (offset >> 9) << self.shift
 
 
-def decompressor(method: str, cluster_size: int) -> Callable[[bytes], bytes]:
+def decompressor(method: str, cluster_size: int) -> Callable[[Buffer], Buffer]:
     """A function that turns a stream (and whatever follows it) into exactly one cluster, or raises CorruptImage."""
     inflate = _inflate(cluster_size) if method == "zlib" else _unzstd(cluster_size)
 
-    def decompress(stream: bytes) -> bytes:
+    def decompress(stream: Buffer) -> Buffer:
         data = inflate(stream)
         if len(data) != cluster_size:
             raise CorruptImage(
@@ -65,19 +65,19 @@ def decompressor(method: str, cluster_size: int) -> Callable[[bytes], bytes]:
     return decompress
 
 
-def _inflate(cluster_size: int) -> Callable[[bytes], bytes]:
+def _inflate(cluster_size: int) -> Callable[[Buffer], Buffer]:
     import deflate
 
-    def inflate(stream: bytes) -> bytes:
+    def inflate(stream: Buffer) -> Buffer:
         try:
-            return bytes(deflate.deflate_decompress(stream, cluster_size))
+            return deflate.deflate_decompress(stream, cluster_size)
         except deflate.DeflateError:
             return _inflate_patiently(stream, cluster_size)
 
     return inflate
 
 
-def _inflate_patiently(stream: bytes, cluster_size: int) -> bytes:
+def _inflate_patiently(stream: Buffer, cluster_size: int) -> bytes:
     """The first `cluster_size` bytes of a stream that goes on behind them, or is not ended."""
     from isal import isal_zlib
 
@@ -88,14 +88,14 @@ def _inflate_patiently(stream: bytes, cluster_size: int) -> bytes:
         raise CorruptImage(f"a compressed cluster is damaged: {error}", structure="compressed cluster") from error
 
 
-def _unzstd(cluster_size: int) -> Callable[[bytes], bytes]:
+def _unzstd(cluster_size: int) -> Callable[[Buffer], Buffer]:
     import threading
 
     import zstandard
 
     contexts = threading.local()  # a context serves one thread at a time
 
-    def unzstd(stream: bytes) -> bytes:
+    def unzstd(stream: Buffer) -> Buffer:
         context = getattr(contexts, "own", None)
         if context is None:
             context = contexts.own = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)

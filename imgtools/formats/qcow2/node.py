@@ -23,7 +23,7 @@ from imgtools.block.format import (
     Snapshots,
 )
 from imgtools.block.node import Layer, fill_zero
-from imgtools.errors import BadOption, ImageError, UnsupportedFeature
+from imgtools.errors import BadOption, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.events import EventfulData
 from imgtools.formats.qcow2.extents import layer_columns, layer_extents
@@ -44,10 +44,8 @@ if TYPE_CHECKING:
     from imgtools.formats.qcow2.encryption import EncryptedClusters
     from imgtools.formats.qcow2.header import Header
     from imgtools.formats.qcow2.snapshot import Snapshot
+    from imgtools.formats.qcow2.streams import Piece, Streams
     from imgtools.formats.qcow2.write import Writer
-
-DECOMPRESSED_CACHE = 16
-"""Decompressed clusters kept: neighbouring small reads then cost one decompression."""
 
 
 class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Compressing, Snapshots, Bitmaps):
@@ -92,8 +90,7 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
         """The bits of an entry that are no aligned offset: just COPIED is set of them where data may be written."""
         if header.incompatible & head.EXTENDED_L2 or self.encrypted:
             self.not_offset = (1 << 64) - 1  # an entry alone never says that its cluster is plain data all over
-        self._decompress: Callable[[bytes], bytes] | None = None
-        self._decompressed: dict[int, bytes] = {}
+        self._streams: Streams | None = None
         self._writer: Writer | None = None
         self._bitmaps: BitmapStore | None = None
         self.can_have_bitmaps = header.version >= 3
@@ -159,6 +156,7 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
 
     def _read_runs(self, offset: int, buffer: memoryview) -> None:
         end = offset + len(buffer)
+        packed: list[Piece] = []
         for start, stop, kind, host in self.mapping.runs(offset, end):
             piece = buffer[start - offset : stop - offset]
             if kind == DATA:
@@ -170,8 +168,9 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
             elif kind == ZERO:
                 fill_zero(piece)
             else:
-                within = start & self._low
-                piece[:] = self._decompressed_cluster(host, start)[within : within + len(piece)]
+                packed.append((start, piece, host & ~COPIED))
+        if packed:
+            self._read_packed(packed)
 
     def read_data(self, host: int, guest: int, buffer: memoryview) -> None:
         """Fill `buffer` with guest data that lies at `host`, and where the guest has it."""
@@ -182,26 +181,12 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
         else:
             self.data.readinto(host, buffer)
 
-    def _decompressed_cluster(self, entry: int, guest: int) -> bytes:
-        data = self._decompressed.get(entry)
-        if data is not None:
-            return data
-        from imgtools.formats.qcow2.compression import StreamLocator, decompressor
+    def _read_packed(self, pieces: list[Piece]) -> None:
+        if self._streams is None:
+            from imgtools.formats.qcow2.streams import Streams
 
-        if self._decompress is None:
-            self._decompress = decompressor(self.compression, self.header.cluster_size)
-        offset, length = StreamLocator(self._bits).locate(entry & ~COPIED)
-        self.storage.event("read_compressed")
-        try:
-            data = self._decompress(self.storage.read(offset, length))
-        except ImageError as error:
-            error.path, error.offset = self.filename, offset
-            error.message += f" (guest offset {guest & ~self._low:#x})"
-            raise
-        if len(self._decompressed) >= DECOMPRESSED_CACHE:
-            self._decompressed.clear()
-        self._decompressed[entry] = data
-        return data
+            self._streams = Streams(self.storage, self._bits, self.compression)
+        self._streams.readinto(pieces)
 
     def layer_extents(self, offset: int, length: int) -> Iterator[Extent]:
         self.check_range(offset, length)
@@ -388,7 +373,8 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
 
     def forget_decompressed(self) -> None:
         """Streams have been freed: what their entries stood for may change."""
-        self._decompressed.clear()
+        if self._streams is not None:
+            self._streams.forget()
 
     @property
     def metadata_preallocated(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from pathlib import Path
 
@@ -208,3 +209,42 @@ def test_lazy_counts_can_be_asked_for_or_declined_when_opening() -> None:
         assert bool(storage.content[72 + 7] & 1) == dirty
         node.close()
         assert not storage.content[72 + 7] & 1
+
+
+@pytest.mark.parametrize("method", ["zlib", "zstd"])
+@pytest.mark.parametrize("seed", range(3))
+def test_streams_in_any_order_are_read_together(seed: int, method: str) -> None:
+    """Neighbours, streams far apart and behind each other, plain clusters and holes in between."""
+    chance, storage, clusters = random.Random(seed), new_image(compression_type=method), SIZE // CLUSTER
+    content = bytearray(SIZE)
+    with open_image(storage) as node:
+        compress = node.compressor()
+        for cluster in chance.sample(range(clusters), clusters * 3 // 4):
+            data = pattern(CLUSTER // 4, cluster) * 4
+            content[cluster * CLUSTER : (cluster + 1) * CLUSTER] = data
+            if chance.random() < 0.2:
+                node.write(cluster * CLUSTER, data)
+            else:
+                stream = compress(data)
+                assert stream is not None
+                node.write_compressed(cluster * CLUSTER, CLUSTER, stream)
+    with open_image(storage) as node:
+        compare(node.read(0, SIZE), content)
+        for _ in range(50):
+            start = chance.randrange(SIZE)
+            length = min(SIZE - start, chance.choice([1, 512, 3 * CLUSTER, 100_000]))
+            compare(node.read(start, length), content[start : start + length])
+
+
+def test_a_damaged_stream_among_others_is_named() -> None:
+    storage = new_image()
+    with open_image(storage) as node:
+        compress = node.compressor()
+        for cluster in range(4):
+            stream = compress(pattern(CLUSTER // 4, cluster) * 4)
+            assert stream is not None
+            node.write_compressed(cluster * CLUSTER, CLUSTER, b"\xff" * 64 if cluster == 2 else stream)
+    place = storage.content.index(b"\xff" * 64)
+    with open_image(storage) as node, pytest.raises(CorruptImage, match="guest offset 0x2000") as caught:
+        node.read(0, 4 * CLUSTER)
+    assert caught.value.offset == place
