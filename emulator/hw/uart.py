@@ -33,12 +33,14 @@ class SerialPort(Device):
         self.reset()
 
     def reset(self) -> None:
+        self.line(False)
         self.enabled = self.line_control = self.modem_control = self.scratch = 0
         self.fifo = False
         self.divisor = 12
         self.overrun = False
         self.was_emptied = False  # the transmitter's interrupt is pending
         self.has_sent = False  # a byte to the outside
+        self.asserted = False  # the interrupt
         self.received: deque[int] = deque()
 
     def receive(self, data: bytes) -> None:
@@ -131,7 +133,10 @@ class SerialPort(Device):
 
     def _update(self) -> None:
         """OUT2 connects the interrupt to the bus, as on every PC."""
-        self.line(self._pending() != 1 and bool(self.modem_control & 8))
+        asserted = self._pending() != 1 and bool(self.modem_control & 8)
+        if asserted != self.asserted:
+            self.asserted = asserted
+            self.line(asserted)
 
     def save(self) -> dict[str, Any]:
         fields = {name: value for name, value in vars(self).items() if name not in ("output", "line", "base", "ports")}
@@ -139,4 +144,4 @@ class SerialPort(Device):
 
     def load(self, state: dict[str, Any]) -> None:
         vars(self).update(state | {"received": deque(state["received"])})
-        self._update()
+        self.line(self.asserted)
