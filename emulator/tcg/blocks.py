@@ -98,13 +98,22 @@ def find(core: Ptr[Core]) -> Ptr[Op]:
         return Ptr[Op](0)
     physical = core.scratch[1]
     slot = u32((physical ^ physical >> 14) & HASH_SLOTS - 1)
+    previous: u32 = 0
     number = core.hash[slot]
     while number:
         block = core.blocks[number - 1]
-        same_place = block.physical == physical and block.rip == rip and block.length != 0
-        if same_place and block.kind == core.code_kind and block.space == core.code_space:
-            return remember(core, rip, block.first)
-        number = block.next_in_hash
+        following = block.next_in_hash
+        if block.length == 0:  # dead; code that changes itself would leave thousands of them here
+            if previous:
+                core.blocks[previous - 1].next_in_hash = following
+            else:
+                core.hash[slot] = following
+        else:
+            same_place = block.physical == physical and block.rip == rip
+            if same_place and block.kind == core.code_kind and block.space == core.code_space:
+                return remember(core, rip, block.first)
+            previous = number
+        number = following
     op = make(core, rip, physical, slot)
     if op:
         return remember(core, rip, op)

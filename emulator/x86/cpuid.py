@@ -11,6 +11,7 @@ differ.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import NamedTuple
 
 from emulator.x86.features import BASE, FEATURES, FeatureBit
@@ -80,7 +81,7 @@ def cpuid(leaf: int, subleaf: int, features: Collection[str], *, osxsave: bool =
         leaf = MAX_BASIC  # beyond the last leaf the processor answers as for the last basic one
     if leaf not in LEAVES_WITH_SUBLEAVES:
         subleaf = 0
-    bits = _feature_bits(leaf, subleaf, features)
+    bits = _feature_bits(leaf, subleaf, frozenset(features))
     fixed = _fixed(leaf, subleaf, apic_id)
     answer = Leaf(*(one | other for one, other in zip(bits, fixed, strict=True)))
     if leaf == 1 and osxsave:
@@ -88,10 +89,11 @@ def cpuid(leaf: int, subleaf: int, features: Collection[str], *, osxsave: bool =
     return answer
 
 
-def _feature_bits(leaf: int, subleaf: int, features: Collection[str]) -> Leaf:
+@lru_cache
+def _feature_bits(leaf: int, subleaf: int, features: frozenset[str]) -> Leaf:
     known = FEATURES | SYSTEM_FEATURES | MACHINE_FEATURES
     registers = dict.fromkeys(Leaf._fields, 0)
-    for name in INSTRUCTION_FEATURES | set(features):
+    for name in INSTRUCTION_FEATURES | features:
         place = known[name]
         if (place.leaf, place.subleaf) == (leaf, subleaf):
             registers[place.register] |= 1 << place.bit

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 from tcg_cases import Interpreter
 
-from emulator.tcg.core import EXCEPTION, UD
+from emulator.tcg.core import EXCEPTION, HASH_SLOTS, UD, Block
 from emulator.x86.generate import CODE, MIDDLE
 
 PROGRAMS = {
@@ -30,3 +32,23 @@ def test_program(name: str, native: bool, translate: bool) -> None:
         guest.core.cpu.registers[4] = MIDDLE
         assert (guest.processor.run(), guest.core.fault_vector) == (EXCEPTION, UD)
         assert guest.core.cpu.registers[0] == expected
+
+
+def test_dead_blocks_are_forgotten() -> None:
+    """Code that changes itself again and again: blocks are looked up among those that live."""
+    guest = Interpreter(64)
+    # mov ecx, 5000; again: mov [rip+3], cl; jmp +0; mov al, 0; dec ecx; jnz again; ud2
+    guest.space.write(CODE, bytes.fromhex("b988130000 880d03000000 eb00 b000 ffc9 75f2 0f0b"))
+    guest.core.cpu.rip = CODE
+    assert (guest.processor.run(), guest.core.fault_vector) == (EXCEPTION, UD)
+    assert guest.core.cpu.registers[0] & 0xFF == 1
+    assert max(chain_length(guest, slot) for slot in range(HASH_SLOTS)) <= 2
+
+
+def chain_length(guest: Interpreter, slot: int) -> int:
+    """How many blocks are in a slot."""
+    number, length = guest.core.hash[slot], 0
+    while number:
+        place = guest.core.blocks + (number - 1) * ctypes.sizeof(Block.ctype)
+        number, length = Block.ctype.from_address(place).next_in_hash, length + 1
+    return length
