@@ -90,14 +90,16 @@ def _hex(number: int) -> str:
 
 def write_json(extents: Iterable[Extent | Columns], start: int) -> None:
     """A line for each extent, as one JSON list."""
-    opening = "["
+    sys.stdout.flush()
+    output, opening = sys.stdout.buffer, b"["  # bytes all the way: text would be encoded once more
     for lines in _blocks(extents):
-        sys.stdout.write(opening + lines)
-        opening = ",\n"
-    sys.stdout.write(NOTHING % start if opening == "[" else "]\n")
+        output.write(opening)
+        output.write(lines)
+        opening = b",\n"
+    output.write((NOTHING % start).encode() if opening == b"[" else b"]\n")
 
 
-def _blocks(extents: Iterable[Extent | Columns]) -> Iterator[str]:
+def _blocks(extents: Iterable[Extent | Columns]) -> Iterator[bytes]:
     block: list[Extent] = []
     for extent in extents:
         if isinstance(extent, Columns):
@@ -116,7 +118,7 @@ def _blocks(extents: Iterable[Extent | Columns]) -> Iterator[str]:
         yield _lines(block)
 
 
-def _lines(block: list[Extent]) -> str:
+def _lines(block: list[Extent]) -> bytes:
     # One format string for all lines costs a third less than a format string for each.
     lines = ",\n".join([(PLACED if extent[5] is not None else PLACELESS)[extent[2]] for extent in block])
-    return lines % tuple(chain.from_iterable(map(NUMBERS, block)))
+    return (lines % tuple(chain.from_iterable(map(NUMBERS, block)))).encode()

@@ -21,9 +21,10 @@ PAD = 0xFF
 ROWS = 1 << 13
 """Lines that are made at once: some two hundred bytes each."""
 BETWEEN = ",\n"
+FOUR_DIGITS = np.frombuffer(b"".join(b"%04d" % number for number in range(10_000)), np.uint8).reshape(-1, 4)
 
 
-def lines_of_columns(columns: Columns, placed: dict[str, str], placeless: dict[str, str]) -> Iterator[str]:
+def lines_of_columns(columns: Columns, placed: dict[str, str], placeless: dict[str, str]) -> Iterator[bytes]:
     """The lines of all extents, some thousands at a time, joined by BETWEEN.
 
     `placed` and `placeless` hold, for each kind, the format of a line: of start, length, depth and offset.
@@ -34,19 +35,21 @@ def lines_of_columns(columns: Columns, placed: dict[str, str], placeless: dict[s
         yield _lines(starts, lengths, kinds, offsets, texts)
 
 
-def _lines(starts: Any, lengths: Any, kinds: Any, offsets: Any, texts: list[list[bytes]]) -> str:
-    numbers = [_digits(starts), _digits(lengths), _digits(np.zeros(1, np.int64)), _digits(np.maximum(offsets, 0))]
+def _lines(starts: Any, lengths: Any, kinds: Any, offsets: Any, texts: list[list[bytes]]) -> bytes:
+    placeless = offsets < 0
+    depth = np.zeros(1, np.int64)
+    numbers = [_digits(starts), _digits(lengths), _digits(depth), _digits(np.where(placeless, offsets.max(), offsets))]
     widths = [number.shape[1] for number in numbers]
     room = [max(map(len, piece)) for piece in zip(*texts, strict=True)]
     form = np.array([_row(text, room, widths) for text in texts], np.uint8)
-    rows = form[np.where(offsets < 0, kinds + len(texts) // 2, kinds)]
+    rows = form[np.where(placeless, kinds + len(texts) // 2, kinds)]
     position = 0
     for index, number in enumerate(numbers):
         position += room[index]
         rows[:, position : position + widths[index]] = number
         position += widths[index]
-    rows[offsets < 0, position - widths[3] : position] = PAD
-    text: str = rows.tobytes().translate(None, bytes([PAD])).decode("ascii")
+    rows[placeless, position - widths[3] : position] = PAD
+    text: bytes = rows.tobytes().translate(None, bytes([PAD]))
     return text[: -len(BETWEEN)]
 
 
@@ -65,14 +68,18 @@ def _row(text: list[bytes], room: list[int], widths: list[int]) -> list[int]:
 
 
 def _digits(values: Any) -> Any:
-    """A row of decimal digits for each value, PAD in front of the first."""
-    width = len(str(int(values.max())))
-    digits = np.empty((len(values), width), np.uint8)
+    """A row of decimal digits for each value, PAD in front of the first; one row where all are equal."""
+    lowest, highest = max(0, int(values.min())), max(0, int(values.max()))
+    if lowest == highest:
+        values = values[:1]
+    width = len(str(highest))
+    digits = np.empty((len(values), -(-width // 4) * 4), np.uint8)
     rest = values
-    for place in range(width - 1, -1, -1):
-        higher = rest // 10
-        digits[:, place] = rest - higher * 10 + ord("0")
-        if place < width - 1:
-            digits[rest == 0, place] = PAD
+    for place in range(digits.shape[1], 0, -4):
+        higher = rest // 10_000
+        digits[:, place - 4 : place] = FOUR_DIGITS[rest - higher * 10_000]
         rest = higher
+    digits = digits[:, digits.shape[1] - width :]
+    for place in range(len(str(lowest)), width):
+        digits[values < 10**place, width - 1 - place] = PAD
     return digits

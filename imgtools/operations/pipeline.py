@@ -32,11 +32,6 @@ if TYPE_CHECKING:
     Work = Callable[[int, Any], int]
 
 
-KEPT_MEMORY = 16 << 20
-"""Once memory of this size has been freed, glibc's malloc keeps as much for its next calls. Until then it gives memory
-back to the kernel, and takes new pages, for nearly each cluster that is compressed or decompressed."""
-
-
 class Pipeline:
     """One job over `total` bytes.
 
@@ -66,7 +61,6 @@ class Pipeline:
 
     def run(self, pieces: Iterator[Any], worker: Callable[[], Work], threads: int) -> None:
         """Work off all pieces; the first error of any thread is raised, once all of them have stopped."""
-        bytes(KEPT_MEMORY)  # taken and freed, never touched
         numbered = enumerate(pieces)
         helpers = [
             threading.Thread(target=self._work, args=(numbered, worker), daemon=True) for _ in range(threads - 1)

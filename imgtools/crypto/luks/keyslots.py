@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import time
+from functools import partial
 
 from imgtools.align import round_up
 from imgtools.crypto.cipher import SECTOR, SectorCipher
@@ -128,11 +129,11 @@ def _diffused(pieces: bytes, length: int, hash: str) -> bytes:
 
 def _diffuse(data: bytes, hash: str) -> bytes:
     """Each digest-sized part of `data` replaced by the hash of its number and itself."""
-    size = hashlib.new(hash).digest_size
-    parts = []
+    digest = getattr(hashlib, hash, partial(hashlib.new, hash))  # a function of its own is four times as quick
+    size, parts = digest().digest_size, []
     for number, start in enumerate(range(0, len(data), size)):
         part = data[start : start + size]
-        parts.append(hashlib.new(hash, number.to_bytes(4, "big") + part).digest()[: len(part)])
+        parts.append(digest(number.to_bytes(4, "big") + part).digest()[: len(part)])
     return b"".join(parts)
 
 
