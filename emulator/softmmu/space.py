@@ -209,12 +209,43 @@ class AddressSpace:
         if number < 0:
             return None
         _, last, region = self._pieces[number]
-        if address > last or address + size - 1 > last or region.view is None or (writable and region.kind != RAM):
+        if address > last or region.view is None or (writable and region.kind != RAM):
             return None
+        if address + size - 1 > last:
+            return self._wide_window(number, address, size, writable)
         return region.view[address - region.first : address - region.first + size]
+
+    def _wide_window(self, number: int, address: int, size: int, writable: bool) -> memoryview | None:
+        """The same over several pieces that are one in memory, as shadow RAM is."""
+        _, end, region = self._pieces[number]
+        place = region.start - region.first
+        for first, last, other in self._pieces[number + 1 :]:
+            together = first == end + 1 and other.memory is region.memory and other.start - other.first == place
+            if not together or (writable and other.kind != RAM):
+                return None
+            end = last
+            if address + size - 1 <= last:
+                assert region.memory is not None
+                return memoryview(region.memory)[place + address : place + address + size]
+        return None
 
     def written(self, address: int, size: int) -> None:
         """RAM has been changed through `window`."""
+        if not self._is_dirty(address, size):
+            self._mark_written(address, size)
+
+    def _is_dirty(self, address: int, size: int) -> bool:
+        """Whether there is nothing to do: what is in one page mostly is dirty and has no code."""
+        number = bisect_right(self._firsts, address) - 1
+        if number < 0:
+            return False
+        _, last, region = self._pieces[number]
+        place = address - region.first
+        if region.kind != RAM or address + size - 1 > last or place % PAGE_SIZE + size > PAGE_SIZE:
+            return False
+        return bool(region.flag_view[place // PAGE_SIZE] == DIRTY)
+
+    def _mark_written(self, address: int, size: int) -> None:
         for low, high, region in self._touched(address, size):
             if region.kind != RAM:
                 continue

@@ -184,3 +184,20 @@ def test_ram_stays_where_it_is(space):
     ram = space.add_ram(0, 0x1000)
     with pytest.raises(BufferError):
         ram.memory.close()
+
+
+def test_windows_over_several_pieces(space):
+    """What is shown piece by piece is one window where it is one in memory."""
+    ram = space.add_ram(0, 0x10000)
+    space.add_rom(0x4000, bytes(0x4000))
+    assert space.window(0x3000, 0x2000) is None
+    for place in (0x4000, 0x5000, 0x7000):
+        space.add_alias(ram, place, 0x1000, priority=2)
+    space.add_alias(ram, 0x6000, 0x1000, writable=False, priority=2)
+    ram.view[0x2800:0x6800] = bytes(range(256)) * 64
+    assert space.window(0x2800, 0x4000) == ram.view[0x2800:0x6800]
+    assert space.window(0x2800, 0x3800, writable=True) is not None
+    assert space.window(0x2800, 0x3801, writable=True) is None
+    assert space.window(0xF000, 0x1001) is None and space.window(0x10000, 1) is None
+    space.add_mmio(0x5800, 16, lambda *_: 0, lambda *_: None, priority=3)
+    assert space.window(0x5000, 0x800) is not None and space.window(0x5000, 0x801) is None
