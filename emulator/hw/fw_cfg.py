@@ -60,12 +60,16 @@ class FirmwareConfiguration(Device):
         if key not in self.items:
             return b""
         if key not in self.made:
-            item = self.items[key]
-            self.made[key] = item if isinstance(item, bytes) else item()
+            self.made[key] = self._make(key)
         return self.made[key]
 
+    def _make(self, key: int) -> bytes:
+        item = self.items[key]
+        return item if isinstance(item, bytes) else item()
+
     def _directory(self) -> bytes:
-        entries = [pack(">IHH56s", len(self.content(key)), key, 0, self.names[key].encode()) for key in self.names]
+        """Lengths are told before contents are made for good: what a firmware does meanwhile may change these."""
+        entries = [pack(">IHH56s", len(self._make(key)), key, 0, self.names[key].encode()) for key in self.names]
         return pack(">I", len(entries)) + b"".join(entries)
 
     # -- ports ----------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """String instructions (Intel SDM Vol. 1, section 7.3.9; Vol. 2, REP/REPE/REPNE).
 
 Registers are brought up to date behind every element, so that a fault or an interrupt between two of them finds the
-instruction ready to be restarted. MOVS and STOS that go up in flat memory do all elements up to a page border at once;
-INS and OUTS do what the device does at once.
+instruction ready to be restarted. MOVS and STOS that go up do all elements up to a page border at once; INS and OUTS do
+what the device does at once.
 """
 
 # mypy: ignore-errors
@@ -20,7 +20,18 @@ from emulator.x86.notation import Form
 from ..control import faulted, interrupted
 from ..core import CHECKED, Core, Op
 from ..flags import DF
-from ..operands import TYPES, access, checked_address, deposit, direct, fetch, get_u64, memory_fault
+from ..operands import (
+    LIMIT_32,
+    TYPES,
+    access,
+    checked_address,
+    deposit,
+    direct,
+    fetch,
+    get_u64,
+    memory_fault,
+    segment_allows,
+)
 from ..ports import port_allowed, read_port, write_port
 from .arithmetic import operation
 
@@ -88,20 +99,40 @@ def room(core: Ptr[Core], op: Ptr[Op], register: u32, address: u64) -> u64:
 
 
 @function(inline="never")
+def run_of(core: Ptr[Core], op: Ptr[Op], register: u32, access: u32, size: u64) -> u64:
+    """How many elements at rSI or ES:rDI can be accessed at once, if more than one; `scratch[1]` is where they are."""
+    if core.cpu.rflags & DF or core.exit_flag:
+        return 0
+    segment = u32(ES) if register == RDI else u32(op.segment)
+    offset = core.cpu.registers[register] & op.mask
+    address = offset
+    limited = op.flags & CHECKED and core.code_bits != 64
+    if limited:
+        address = core.cpu.segments[segment].base + offset & LIMIT_32
+    elif register == RSI:
+        address = offset + get_u64(core, op.segment_base)
+    elements = min(room(core, op, register, address) // size, count_of(core, op))
+    length = elements * size
+    if elements < 2 or (limited and not segment_allows(core, core.cpu.segments[segment], offset, u32(length), access)):
+        return 0
+    host = direct(core, access, address, length)
+    if not host and can_access(core.mmu, access, core.mode, address, u32(length)):
+        host = direct(core, access, address, length)
+    core.scratch[1] = u64(host)
+    return elements if host else 0
+
+
+@function(inline="never")
 def move_many(core: Ptr[Core], op: Ptr[Op], size: u64) -> bool:
     """Elements of MOVS as far as they can be copied at once; false if that is none."""
-    if op.flags & CHECKED or core.cpu.rflags & DF or core.exit_flag:
+    elements = run_of(core, op, RSI, READ, size)
+    read = Ptr[u8](core.scratch[1])
+    if not elements:
         return False
-    source = (core.cpu.registers[RSI] & op.mask) + get_u64(core, op.segment_base)
-    target = core.cpu.registers[RDI] & op.mask
-    bytes_ = min(room(core, op, RSI, source), room(core, op, RDI, target))
-    elements = min(bytes_ // size, count_of(core, op))
+    elements = min(elements, run_of(core, op, RDI, WRITE, size))
+    write = Ptr[u8](core.scratch[1])
     bytes_ = elements * size
-    if elements < 2:
-        return False
-    read = direct(core, READ, source, bytes_)
-    write = direct(core, WRITE, target, bytes_)
-    if not read or not write or (read < write and write < read + bytes_):
+    if not elements or (read < write and write < read + bytes_):
         return False  # elements that overlap what was just written are copied one by one
     copy_bytes(write, read, bytes_)
     skip(core, op, RDI, elements, size)
@@ -166,13 +197,10 @@ def _stores(bits: int) -> Function:
     @function(symbol=f"emulator.tcg.stos{bits}.many", inline="never")
     def store_many(core: Ptr[Core], op: Ptr[Op]) -> bool:
         """Elements of STOS as far as a page reaches; false if that is none."""
-        if op.flags & CHECKED or core.cpu.rflags & DF or core.exit_flag:
+        elements = run_of(core, op, RDI, WRITE, size)
+        if not elements:
             return False
-        target = core.cpu.registers[RDI] & op.mask
-        elements = min(room(core, op, RDI, target) // size, count_of(core, op))
-        host = direct(core, WRITE, target, elements * size)
-        if elements < 2 or not host:
-            return False
+        host = core.scratch[1]
         value = get(core, 0)
         for i in range(elements):
             Ptr[kind](host)[i] = value
@@ -297,14 +325,12 @@ def string_to_port(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
 def ports_to_string(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
     """Elements of INS up to a page border; false if the device does not give many at once."""
     port = u32(core.cpu.registers[RDX] & 0xFFFF)
-    if op.flags & CHECKED or core.cpu.rflags & DF or core.exit_flag or not port_allowed(core, port, size):
+    if not port_allowed(core, port, size):
         return False
-    target = core.cpu.registers[RDI] & op.mask
-    elements = min(room(core, op, RDI, target) // size, count_of(core, op))
-    host = direct(core, WRITE, target, elements * size)
-    if elements < 2 or not host:
+    elements = run_of(core, op, RDI, WRITE, size)
+    if not elements:
         return False
-    done = core.ports_in(u64(core), port, size, host, elements)
+    done = core.ports_in(u64(core), port, size, Ptr[u8](core.scratch[1]), elements)
     skip(core, op, RDI, done, size)
     return done != 0
 
@@ -313,14 +339,12 @@ def ports_to_string(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
 def string_to_ports(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
     """The same of OUTS."""
     port = u32(core.cpu.registers[RDX] & 0xFFFF)
-    if op.flags & CHECKED or core.cpu.rflags & DF or core.exit_flag or not port_allowed(core, port, size):
+    if not port_allowed(core, port, size):
         return False
-    source = (core.cpu.registers[RSI] & op.mask) + get_u64(core, op.segment_base)
-    elements = min(room(core, op, RSI, source) // size, count_of(core, op))
-    host = direct(core, READ, source, elements * size)
-    if elements < 2 or not host:
+    elements = run_of(core, op, RSI, READ, size)
+    if not elements:
         return False
-    done = core.ports_out(u64(core), port, size, host, elements)
+    done = core.ports_out(u64(core), port, size, Ptr[u8](core.scratch[1]), elements)
     skip(core, op, RSI, done, size)
     return done != 0
 
