@@ -125,11 +125,13 @@ def names() -> list[str]:
 
 def load() -> tuple[Library, list[int]]:
     """The main unit as a library, and the machine code's addresses by the handlers' numbers. Builds what is missing."""
+    from .translate.translator import unit as translator  # which uses this one
+
     units = [unit(name) for name in names()]
-    recall_keys(units, Path(__file__).parents[1])
-    libraries = load_all(units)
+    recall_keys([*units, translator()], Path(__file__).parents[1])
+    libraries = load_all([*units, translator()])
     addresses = [0] * len(handlers().functions)
-    for name, library in zip(names(), libraries, strict=True):
+    for name, library in zip(names(), libraries, strict=False):
         numbers = members(name)
         table = getattr(library, f"t0_table_{name}")()
         found = (ctypes.c_uint64 * len(numbers)).from_address(table)

@@ -10,8 +10,8 @@ process: an instruction that faults ends the child by a signal, the parent notes
 32-bit cases run in compatibility mode, into and out of which the trampoline jumps by far pointers (SDM Vol. 3, section
 5.8.3.1; the selectors are Linux's).
 
-Linux on x86-64 only; `available()` says whether this is such a host. An instruction that the host does not have raises
-SIGILL like one that does not exist: ask `host_features` first.
+Linux on x86-64 only; `host.available()` says whether this is such a host. An instruction that the host does not have
+raises SIGILL like one that does not exist: ask `host.host_features` first.
 """
 
 from __future__ import annotations
@@ -20,16 +20,13 @@ import ctypes
 import faulthandler
 import mmap
 import os
-import platform
 import resource
 import signal
 import struct
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from emulator.x86.features import FEATURES
 from emulator.x86.generate import AREA, AREA_SIZE, CODE, Case, State
 
 PAGE = 4096
@@ -49,18 +46,6 @@ MAP_FIXED_NOREPLACE = 0x100000
 # Signals and the exceptions they come from
 VECTORS: dict[int, int] = {signal.SIGFPE: 0, signal.SIGILL: 6, signal.SIGSEGV: 13, signal.SIGBUS: 17, signal.SIGTRAP: 3}
 
-# Where Linux names a feature otherwise than the table
-LINUX_NAMES = {
-    "X87": "fpu",
-    "SSE3": "pni",
-    "SSE4.1": "sse4_1",
-    "SSE4.2": "sse4_2",
-    "CLFSH": "clflush",
-    "LZCNT": "abm",
-    "LAHF": "lahf_lm",
-    "PREFETCHW": "3dnowprefetch",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -70,11 +55,6 @@ class Fault:
 
 
 Outcome = State | Fault
-
-
-def available() -> bool:
-    """Whether cases can run here."""
-    return sys.platform == "linux" and platform.machine() == "x86_64"
 
 
 class Host:
@@ -183,14 +163,6 @@ def state_from(registers: tuple[int, ...], flags: int, image: bytes, memory: byt
         mxcsr=mxcsr,
         memory=memory,
     )
-
-
-def host_features() -> frozenset[str]:
-    """The features of the host, by the names of the opcode table."""
-    with open("/proc/cpuinfo", encoding="ascii") as file:
-        line = next(line for line in file if line.startswith("flags"))
-    flags = set(line.split())
-    return frozenset(name for name in FEATURES if LINUX_NAMES.get(name, name.lower()) in flags)
 
 
 def _numbers(image: bytes, start: int, count: int, size: int) -> Iterable[int]:

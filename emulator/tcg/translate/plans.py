@@ -11,7 +11,7 @@ from functools import cache
 
 from emulator.x86.flags import STATUS_MASK, flags_written
 from emulator.x86.flat_tables import FORM_INDEX
-from emulator.x86.hostcpu import host_features
+from emulator.x86.host import host_features
 from emulator.x86.notation import Encoding, Form, OperandCode
 from emulator.x86.table import ENCODINGS, FORMS
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.native import Export, RawIR, Unit, source_key, u64
 from emulator.native.load import load
 from emulator.softmmu.mmu import UNIT as SOFTMMU
-from emulator.x86.hostcpu import available
+from emulator.x86.host import available
 
 from ..core import Core, Op
 from ..threaded import unit as interpreter

@@ -17,7 +17,8 @@ from test_tcg_oracle import SEEDS, cases_of, differences
 
 from emulator.tcg.softfloat.number import INEXACT
 from emulator.x86.generate import State, executable, random_case
-from emulator.x86.hostcpu import Host, available
+from emulator.x86.host import available
+from emulator.x86.hostcpu import Host
 from emulator.x86.instruction import Register
 from emulator.x86.notation import Form
 from emulator.x86.table import ENCODINGS

@@ -19,7 +19,8 @@ from tcg_cases import Interpreter
 from emulator.tcg.forms import covered
 from emulator.x86.disasm import text
 from emulator.x86.generate import Case, executable, random_case
-from emulator.x86.hostcpu import Fault, Host, Outcome, available, host_features
+from emulator.x86.host import available, host_features
+from emulator.x86.hostcpu import Fault, Host, Outcome
 from emulator.x86.notation import Form
 from emulator.x86.table import ENCODINGS, FORMS
 from tests.conftest import cannot_run

@@ -14,7 +14,8 @@ from emulator.tcg.forms import covered
 from emulator.x86.cpuid import INSTRUCTION_FEATURES
 from emulator.x86.decode import decode
 from emulator.x86.generate import AREA, CODE, Case, random_case
-from emulator.x86.hostcpu import Host, available
+from emulator.x86.host import available
+from emulator.x86.hostcpu import Host
 from emulator.x86.table import ENCODINGS, FORMS
 from tests.conftest import cannot_run
 

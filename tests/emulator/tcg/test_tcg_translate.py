@@ -20,7 +20,7 @@ from emulator.tcg.platform import Platform
 from emulator.tcg.processor import Processor
 from emulator.tcg.translate.plans import plans
 from emulator.x86.generate import CODE, Case, executable, random_case
-from emulator.x86.hostcpu import available, host_features
+from emulator.x86.host import available, host_features
 from emulator.x86.instruction import CS, NO_REGISTER, RIP
 from emulator.x86.table import ENCODINGS, FORMS
 from tests.conftest import cannot_run

@@ -29,7 +29,8 @@ from emulator.x86.generate import (
     executable,
     random_case,
 )
-from emulator.x86.hostcpu import Fault, Host, Outcome, available, host_features
+from emulator.x86.host import available, host_features
+from emulator.x86.hostcpu import Fault, Host, Outcome
 from emulator.x86.instruction import Memory, Register
 from emulator.x86.table import ENCODINGS, FORMS
 from tests.conftest import cannot_run
