@@ -21,6 +21,7 @@ from emulator.hw.vga.card import Vga
 from emulator.hw.vga.picture import save as save_picture
 from emulator.hw.virtio.console import VirtioConsole
 from emulator.hw.virtio.device import DRIVER_OK
+from emulator.hw.virtio.mmio import VirtioMmio
 from emulator.x86.cpuid import SYSTEM_FEATURES
 
 from . import acpi
@@ -82,7 +83,7 @@ class Pc(Machine):
         self.bus.add(self.dma)
         floppy.attach(self.bus, self.irq(floppy.IRQ), self.dma, self.config.drives_on(FLOPPY), on_error)
         ide.attach(self.pci, self.irq, self.config.drives_on(IDE), on_error)
-        self.virtio = virtio.attach(self.pci, self.config, on_error)
+        self.virtio = virtio.attach(self.pci, self.config, self.irq, on_error)
         self.network = net.attach(self.pci, self.config, self.now, self.post)
 
     def close(self) -> None:
@@ -146,7 +147,8 @@ class Pc(Machine):
     def acpi_tables(self) -> acpi.Tables:
         """As the machine is now."""
         floppy = any(drive.interface == FLOPPY for drive in self.config.drives)
-        return acpi.build(self.low_memory, self.chipset.power.base, floppy=floppy)
+        in_memory = sum(isinstance(device.transport, VirtioMmio) for device in self.virtio)
+        return acpi.build(self.low_memory, self.chipset.power.base, floppy=floppy, virtio=in_memory)
 
     # -- what the processor asks for ------------------------------------------------------------------------
 

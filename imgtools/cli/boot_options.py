@@ -7,6 +7,7 @@ from imgtools.cli.getopt import Command, Option
 
 MEGABYTE = 1 << 20
 INTERFACES = ("ide", "virtio", "floppy")
+DEVICES = ("virtio-rng", "virtio-console", "virtio-mmio")
 NETWORKS = ("none", "virtio", "e1000")
 DRIVE_OPTIONS = ("file", "if", "format", "media", "readonly", "snapshot", "serial")
 
@@ -99,7 +100,17 @@ COMMAND = Command(
             parse=forward,
             many=True,
         ),
-        Option("devices", "", "device", "NAME", "an optional device (may be repeated)", many=True),
+        Option(
+            "devices",
+            "",
+            "device",
+            "NAME",
+            "an optional device: virtio-rng, virtio-console, or virtio-mmio, which has virtio devices in memory (may be"
+            " repeated)",
+            parse=one_of(DEVICES, "--device"),
+            values=DEVICES,
+            many=True,
+        ),
         Option(
             "serial",
             "",

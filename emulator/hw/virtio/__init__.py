@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from emulator.hw.medium import Medium, OnError, report
 
+from . import mmio
 from .blk import VirtioBlk
 from .console import VirtioConsole
 from .device import VirtioDevice
@@ -21,16 +22,21 @@ from .pci import VirtioPci
 from .rng import VirtioRng
 
 if TYPE_CHECKING:
+    from emulator.hw.device import Line
     from emulator.hw.pci import PciBus
     from emulator.machine.config import PcConfig
 
-RNG, CONSOLE = "virtio-rng", "virtio-console"
+RNG, CONSOLE, MMIO = "virtio-rng", "virtio-console", "virtio-mmio"
 
 
-def attach(pci: PciBus, config: PcConfig, on_error: OnError = report) -> list[VirtioDevice]:
-    """Put what a machine's configuration asks for on its bus."""
+def attach(pci: PciBus, config: PcConfig, irq: Callable[[int], Line], on_error: OnError = report) -> list[VirtioDevice]:
+    """Put what a machine's configuration asks for on its bus, or into its memory as far as there are places."""
     devices = list(_devices(config, on_error))
-    for device in devices:
+    in_memory = len(mmio.PINS) if MMIO in config.devices else 0
+    for place, (device, pin) in enumerate(zip(devices[:in_memory], mmio.PINS, strict=False)):
+        registers = mmio.VirtioMmio(device, pci.space, irq(pin))
+        pci.bus.place(registers, pci.space, mmio.FIRST + place * mmio.STEP, mmio.SIZE, name="virtio")
+    for device in devices[in_memory:]:
         pci.add(VirtioPci(device))
     return devices
 

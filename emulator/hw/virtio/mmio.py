@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from .ring import Queue
 
-SIZE = 0x200
+FIRST, STEP, SIZE = 0xFED80000, 0x1000, 0x200  # where a PC has them
+PINS = range(16, 24)  # of the I/O APIC, that no ISA interrupt leads to
 MAGIC, VENDOR = 0x74726976, 0x1AF4  # "virt"
 USED_BUFFER, CONFIG_CHANGE = 1, 2  # interrupt status
 MAX_ALIGN = 1 << 16  # of a legacy ring

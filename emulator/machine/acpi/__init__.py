@@ -45,11 +45,13 @@ class Tables(NamedTuple):
         return self.tables.script() + self.root.script()
 
 
-def build(low_memory: int, pm_base: int, *, floppy: bool = False) -> Tables:
-    """The tables for a machine with RAM up to `low_memory` below 4 GiB and its power management at port `pm_base`."""
+def build(low_memory: int, pm_base: int, *, floppy: bool = False, virtio: int = 0) -> Tables:
+    """The tables for a machine with RAM up to `low_memory` below 4 GiB, its power management at port `pm_base`, and a
+    number of virtio devices in memory.
+    """
     tables = Blob(TABLES, 64, HIGH_MEMORY)
     facs = tables.add(pack("<4sIIIIIQB31x", b"FACS", 64, 0, 0, 0, 0, 0, 1), 64)
-    dsdt = _add(tables, b"DSDT", 2, definition(low_memory, floppy=floppy))
+    dsdt = _add(tables, b"DSDT", 2, definition(low_memory, floppy=floppy, virtio=virtio))
     fadt = _add(tables, b"FACP", 3, _fixed(pm_base))
     for place, size, target in ((36, 4, facs), (40, 4, dsdt), (132, 8, facs), (140, 8, dsdt)):
         tables.point(fadt + place, size, target)

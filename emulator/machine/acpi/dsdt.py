@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from emulator.hw import hpet, pm
 from emulator.hw.piix3 import DISABLED, LINES, PIRQ
+from emulator.hw.virtio import mmio
 
 from .aml import (
     ARG0,
@@ -49,7 +50,7 @@ INTERRUPT_FIELD = 5  # in a resource template of one interrupt
 LAST_WINDOW = 0xFEBFFFFF
 
 
-def definition(low_memory: int, *, floppy: bool) -> bytes:
+def definition(low_memory: int, *, floppy: bool, virtio: int) -> bytes:
     """The body of the table. `low_memory` is where RAM below 4 GiB ends and the cards' memory may begin."""
     links = [_link(number) for number in range(LINES)]
     root = device(
@@ -67,7 +68,9 @@ def definition(low_memory: int, *, floppy: bool) -> bytes:
         name("_CRS", resources(memory(hpet.ADDRESS, hpet.SIZE))),
     )
     processor = device("CPU0", name("_HID", text("ACPI0007")), name("_UID", 0))
-    return scope("\\_SB", processor, root, *links, timers) + name("\\_S5", package(pm.SOFT_OFF, 0, 0, 0))
+    in_memory = map(_virtio, range(virtio))
+    soft_off = name("\\_S5", package(pm.SOFT_OFF, 0, 0, 0))
+    return scope("\\_SB", processor, root, *links, timers, *in_memory) + soft_off
 
 
 def _windows(low_memory: int) -> bytes:
@@ -112,6 +115,18 @@ def _link(number: int) -> bytes:
             return_(path("BUF0")),
         ),
         method("_SRS", 1 | SERIALIZED, dword_field(ARG0, INTERRUPT_FIELD, "NUM1"), store(path("NUM1"), register)),
+    )
+
+
+def _virtio(number: int) -> bytes:
+    """A virtio device's registers in memory, under the name that Linux knows them by."""
+    registers = memory(mmio.FIRST + number * mmio.STEP, mmio.SIZE)
+    return device(
+        f"VR{number:02}",
+        name("_HID", text("LNRO0005")),
+        name("_UID", number),
+        name("_CCA", 1),
+        name("_CRS", resources(registers, level_interrupts(mmio.PINS[number]))),
     )
 
 

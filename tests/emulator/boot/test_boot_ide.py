@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import sys
-import threading
 from pathlib import Path
 
 import pytest
+from linux_disks import SIZE, digest, disk, lines_of, make_files
 from linux_guests import initramfs, kernel
 
 import imgtools
 from emulator.machine.config import CDROM, FLOPPY, Drive, LinuxBoot, PcConfig
-from emulator.machine.pc import Pc
-from imgtools import Node, create_image
 from tests.conftest import require_tool, run
 
-SIZE, FILES, FILE_SIZE = 96 << 20, 8, 2 << 20
 FLOPPY_SIZE, CD_SIZE = 1440 << 10, 3 << 20
-TIME_LIMIT, LATE = 180, 99  # seconds, exit status
 MODULES = ("ata_piix", "sd_mod", "sr_mod", "ext4", "crc32c_generic", "floppy")
 SCRIPT = """
 mount -t ext4 /dev/sda /mnt
@@ -38,55 +33,15 @@ poweroff -f
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Files for the disk."""
-    folder = tmp_path / "files"
-    folder.mkdir()
-    for number in range(FILES):
-        (folder / f"file{number}").write_bytes(random.Random(number).randbytes(FILE_SIZE))
-    return folder
-
-
-def disk(folder: Path, path: Path, format: str) -> Node:
-    """An image with a file system of the folder's files."""
-    raw = path.with_suffix(".raw")
-    with raw.open("wb") as file:
-        file.truncate(SIZE)
-    run(require_tool("mkfs.ext4"), "-q", "-d", folder, raw)
-    create_image(path, SIZE, format=format)
-    with imgtools.open(path, format=format, writable=True) as node, raw.open("rb") as file:
-        for place in range(0, SIZE, 1 << 20):
-            piece = file.read(1 << 20)
-            if any(piece):
-                node.write(place, piece)
-    return imgtools.open(path, format=format, writable=True)
-
-
 def raw_image(path: Path, size: int) -> bytes:
     content = random.Random(size).randbytes(size)
     path.write_bytes(content)
     return content
 
 
-def lines_of(config: PcConfig, said: bytearray) -> list[str]:
-    with Pc(config) as machine:
-        timer = threading.Timer(TIME_LIMIT, lambda: machine.end(LATE))
-        timer.start()
-        machine.power_on()
-        status = machine.run()
-        timer.cancel()
-    text = said.decode("latin-1")
-    assert status == 0, text[-2000:]
-    return text.splitlines()
-
-
-def digest(data: bytes) -> str:
-    return hashlib.md5(data).hexdigest()
-
-
 @pytest.mark.parametrize("format", ["qcow2", "vdi"])
-def test_disks(format: str, folder: Path, tmp_path: Path) -> None:
+def test_disks(format: str, tmp_path: Path) -> None:
+    folder = make_files(tmp_path)
     linux = kernel("amd64")
     cd, floppy = raw_image(tmp_path / "cd", CD_SIZE), raw_image(tmp_path / "floppy", FLOPPY_SIZE)
     boot = LinuxBoot(linux.image.read_bytes(), initramfs(linux, MODULES, SCRIPT), "console=ttyS0 quiet")

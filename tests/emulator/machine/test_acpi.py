@@ -21,7 +21,7 @@ ADDRESS, PORTS = 0x1FFF0000, 0x600
 
 @pytest.fixture(scope="module")
 def made() -> acpi.Tables:
-    return acpi.build(512 << 20, PORTS, floppy=True)
+    return acpi.build(512 << 20, PORTS, floppy=True, virtio=2)
 
 
 def split(data: bytes, found: list[tuple[int, int]]) -> dict[str, bytes]:
