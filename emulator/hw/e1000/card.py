@@ -75,6 +75,7 @@ class E1000(PciFunction):
     vendor_id, device_id, class_code, revision = 0x8086, 0x100E, 0x020000, 3
     subsystem_vendor_id, subsystem_id = 0x1AF4, 0x1100
     interrupt_pin = 1
+    takes_large_frames = False
 
     def __init__(self, network: Network, mac: bytes, clock: Clock) -> None:
         super().__init__(

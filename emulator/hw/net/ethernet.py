@@ -34,6 +34,11 @@ PACKET_LIMIT = 2048  # beyond the limit of TCP, for answers to the guest
 class Card(Protocol):
     """What a network card is to the network."""
 
+    @property
+    def takes_large_frames(self) -> bool:
+        """Whether TCP segments may be larger than a frame: many in one, each with 1460 bytes but for the last."""
+        ...
+
     def receive(self, frame: bytes) -> bool:
         """Give the guest a frame; False: there is no buffer, and `room` is called when there may be one."""
         ...

@@ -15,12 +15,16 @@ from .ring import Chain
 QUEUE_SIZE, CONTROL_SIZE = 256, 64
 MAX_FRAME = 14 + 65535  # bytes: Ethernet's header and the largest IP packet
 # Features (5.1.3)
-CHECKSUM, GUEST_CHECKSUM, MAC, HOST_TSO4 = 1 << 0, 1 << 1, 1 << 5, 1 << 11
+CHECKSUM, GUEST_CHECKSUM, MAC, GUEST_TSO4, HOST_TSO4 = 1 << 0, 1 << 1, 1 << 5, 1 << 7, 1 << 11
 MERGED_BUFFERS, STATUS, CONTROL_QUEUE, CONTROL_RECEIVE = 1 << 15, 1 << 16, 1 << 17, 1 << 18
 LINK_UP = 1  # status
 # The header: flags, kind of segmentation, and four fields for it; how many buffers a frame takes (5.1.6)
 HEADER, BUFFERS = Struct("<BBHHHH"), Struct("<H")
 NEEDS_CHECKSUM, DATA_VALID = 1, 2  # flags
+TCP_IPV4, SEGMENT = 1, 1460  # kind of segmentation, and how large the network's segments are
+LONGEST = 1514  # bytes of a frame that is one segment
+IP_ADDRESSES, TCP_HEADER, TCP_CHECKSUM, TCP_DATA = 26, 34, 16, 54  # in the network's frames, which have no IP options
+TCP = 6
 RECEIVE_MODE, MAC_FILTER = 0, 1  # classes of commands (5.1.6.5)
 OK, ERROR = 0, 1
 
@@ -44,7 +48,8 @@ class VirtioNet(VirtioDevice):
 
     device_id = 1
     class_code = 0x020000
-    features = CHECKSUM | GUEST_CHECKSUM | MAC | HOST_TSO4 | MERGED_BUFFERS | STATUS | CONTROL_QUEUE | CONTROL_RECEIVE
+    features = CHECKSUM | GUEST_CHECKSUM | MAC | GUEST_TSO4 | HOST_TSO4
+    features |= MERGED_BUFFERS | STATUS | CONTROL_QUEUE | CONTROL_RECEIVE
 
     def __init__(self, network: Network, mac: bytes) -> None:
         self.network = network
@@ -57,6 +62,10 @@ class VirtioNet(VirtioDevice):
 
     def configuration(self) -> bytes:
         return self.mac + pack("<HH", LINK_UP, 1)
+
+    @property
+    def takes_large_frames(self) -> bool:
+        return bool(self.accepted & GUEST_TSO4)
 
     @property
     def header_size(self) -> int:
@@ -101,13 +110,21 @@ class VirtioNet(VirtioDevice):
         if needed > 0:
             queue.untake()
             return  # too large for the buffer: dropped
-        header = HEADER.pack(DATA_VALID if self.accepted & GUEST_CHECKSUM else 0, 0, 0, 0, 0, 0)
-        header += BUFFERS.pack(len(chains))
-        data = memoryview(header[: self.header_size] + frame)
+        data = memoryview(self._with_header(frame, len(chains)))
         for chain in chains:
             count = chain.writable.write(data)
             data = data[count:]
             queue.give(chain, count)
+
+    def _with_header(self, frame: bytes, buffers: int) -> bytes:
+        header = HEADER.pack(DATA_VALID if self.accepted & GUEST_CHECKSUM else 0, 0, 0, 0, 0, 0)
+        if len(frame) > LONGEST and self.takes_large_frames:
+            # Several segments: the guest computes the checksums, from that of the pseudo-header on (5.1.6.4.1).
+            words = int.from_bytes(frame[IP_ADDRESSES:TCP_HEADER], "big") + TCP + len(frame) - TCP_HEADER
+            place = TCP_HEADER + TCP_CHECKSUM
+            frame = frame[:place] + pack(">H", words % 0xFFFF) + frame[place + 2 :]
+            header = HEADER.pack(NEEDS_CHECKSUM, TCP_IPV4, TCP_DATA, SEGMENT, TCP_HEADER, TCP_CHECKSUM)
+        return (header + BUFFERS.pack(buffers))[: self.header_size] + frame
 
     def _transmit(self) -> None:
         queue = self.queues[Queues.TRANSMIT]

@@ -48,6 +48,7 @@ class Guest:
         self.network = UserNetwork(self.now, self.posted.put, **options)
         self.network.attach(self)
         self.gateway_mac = bytes.fromhex("52550a000202")
+        self.takes_large_frames = False
         self.buffers: int | None = None  # that the card has, None: enough
         self.packets: list[Received] = []
         self.frames: list[bytes] = []  # that are no IP
@@ -68,7 +69,7 @@ class Guest:
             if not self.buffers:
                 return False
             self.buffers -= 1
-        assert 60 <= len(frame) <= 1514
+        assert 60 <= len(frame) <= (65549 if self.takes_large_frames else 1514)
         for arrived in self.disturb(bytes(frame), self.held[0]):
             self.take(arrived)
         return True

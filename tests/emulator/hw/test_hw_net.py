@@ -270,6 +270,16 @@ def test_a_card_without_buffers_keeps_frames_waiting() -> None:
         assert sock.incoming == content and turns > 10
 
 
+def test_a_card_that_takes_large_frames_gets_some() -> None:
+    content = random.Random(7).randbytes(4 * MEGABYTE)
+    with serving(lambda connection: connection.sendall(content)) as port, guest() as one:
+        one.takes_large_frames = True
+        sock = one.connect(GATEWAY, port, window=900_000)
+        one.run(lambda: sock.peer_closed)
+        assert sock.incoming == content
+        assert max(len(packet.data) for packet in one.packets) > 60_000 and len(one.packets) < 500
+
+
 def test_a_closed_window_is_probed() -> None:
     with serving(lambda connection: connection.sendall(bytes(100_000))) as port, guest() as one:
         sock = one.connect(GATEWAY, port, window=16)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from struct import pack
 
 import pytest
+from net_guest import words
 from virtio_driver import BUFFERS, TRANSPORTS, WRITE, Driver
 
 from emulator.hw.virtio.console import VirtioConsole
@@ -12,7 +14,7 @@ from emulator.hw.virtio.net import VirtioNet
 from emulator.hw.virtio.rng import VirtioRng
 
 MAC = b"\x52\x54\x00\x12\x34\x56"
-F_CHECKSUM, F_GUEST_CHECKSUM, F_MERGED, F_CONTROL = 1, 2, 1 << 15, 1 << 17
+F_CHECKSUM, F_GUEST_CHECKSUM, F_GUEST_TSO4, F_MERGED, F_CONTROL = 1, 2, 1 << 7, 1 << 15, 1 << 17
 
 
 class Wire:
@@ -95,6 +97,22 @@ def test_merged_buffers():
     parts = card.received()
     assert len(parts) == 4 and parts[0][10:12] == b"\4\0"
     assert b"".join(parts)[12:] == frame
+
+
+def test_large_frames():
+    """A driver that agrees gets many TCP segments as one, and is told how large each is; the checksum is begun."""
+    card = Card("modern", F_MERGED | F_GUEST_CHECKSUM | F_GUEST_TSO4)
+    assert card.device.takes_large_frames and not Card("modern", F_MERGED).device.takes_large_frames
+    addresses, tcp = b"\x0a\0\2\2\x0a\0\2\x0f", random.Random(1).randbytes(16) + b"\xab\xcd" + bytes(5002)
+    frame = MAC + bytes(6) + b"\x08\0" + b"\x45\0" + bytes(7) + b"\6\0\0" + addresses + tcp
+    card.offer(5, 1500)
+    assert card.device.receive(frame)
+    data = b"".join(card.received())
+    assert data[:12] == pack("<BBHHHHH", 1, 1, 54, 1460, 34, 16, 4)
+    segment = data[12 + 34 :]
+    assert data[12:46] == frame[:34] and segment[:16] + segment[18:] == tcp[:16] + tcp[18:]
+    completed = segment[:16] + pack(">H", words(segment)) + segment[18:]
+    assert words(addresses + pack(">HH", 6, len(tcp)) + completed) == 0
 
 
 def test_frames_that_do_not_fit():

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .nat import Tcp
 
 OUR_MSS = MTU - IPV4.size - TCP.size
+LARGEST = 65535 // OUR_MSS * OUR_MSS - OUR_MSS
+"""Data of a frame that the card takes although it should be several: as much as fits into an IP packet."""
 SYN_TRIES, TRIES = 6, 12
 LINGER_TIME = 10 * SECOND  # TIME-WAIT: the link keeps no segment for longer
 READ_SIZE = 64 << 10
@@ -201,8 +203,10 @@ class Connection:
     def output(self) -> None:
         """Send what the window and the queue allow."""
         now = self._tcp.clock()
+        many = self._tcp.takes_large_frames and self.sender.mss == OUR_MSS
+        largest = LARGEST if many else self.sender.mss
         while self._tcp.has_room(self):
-            piece = self.sender.take(now)
+            piece = self.sender.take(now, largest)
             if piece is None:
                 break
             self._send_piece(piece)

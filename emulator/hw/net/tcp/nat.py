@@ -153,6 +153,11 @@ class Tcp:
             for connection in unsettled:
                 connection.settle()
 
+    @property
+    def takes_large_frames(self) -> bool:
+        """Whether the card does."""
+        return self._link.card is not None and self._link.card.takes_large_frames
+
     def has_room(self, connection: Connection) -> bool:
         """Whether a connection may send now; if not, `resume` has it go on."""
         if self._link.has_room:
@@ -180,7 +185,7 @@ class Tcp:
         options: bytes = b"",
     ) -> None:
         segment = build(remote, guest, sequence, acknowledgment, flags, window, data, options)
-        self._ip.send(remote[0], guest[0], PROTOCOL_TCP, *segment)
+        self._ip.send_whole(remote[0], guest[0], PROTOCOL_TCP, *segment)
 
     def reset_segment(self, remote: Guest, guest: Guest, segment: Segment) -> None:
         """Answer a segment that belongs to nothing (section 3.10.7.1)."""

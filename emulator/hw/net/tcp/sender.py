@@ -65,13 +65,13 @@ class Sender:
 
     # -- what to send ---------------------------------------------------------------------------------------
 
-    def take(self, now: int) -> Piece | None:
-        """The next piece that the window allows."""
+    def take(self, now: int, largest: int) -> Piece | None:
+        """The next piece that the window allows, of at most `largest` bytes."""
         if self.next >= self.end:
             return None
         offset = self.next - self.unacknowledged
         left = len(self.buffer) - offset
-        allowed = min(left, self.mss, self.window - offset)
+        allowed = min(left, largest, self.window - offset)
         if allowed <= 0 and left > 0:
             return None
         if allowed < min(left, self.mss) and offset and allowed < self.widest // 2:
