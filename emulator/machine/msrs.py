@@ -23,13 +23,22 @@ FIXED_ENABLED = 1 << 10
 DISPLAY_RANGE = 0x259  # A0000h to BFFFFh
 DEVICES, DEVICES_SIZE = 3 << 30, 1 << 30
 
+# IA32_ARCH_CAPABILITIES (Vol. 4, table 2-2): this processor does not speculate, so it has none of the weaknesses that
+# systems work around at a price: separate page tables for the kernel, no indirect branches, buffers that are cleared.
+SAFE = (0, 1, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62)
+"""RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO,
+BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO."""
+
 READ_ONLY = {
     0x17: 0,  # IA32_PLATFORM_ID
+    0x10A: sum(1 << bit for bit in SAFE),
     MTRR_CAPABILITIES: RANGES | FIXED_RANGES | WRITE_COMBINING,
     0x179: 0,  # IA32_MCG_CAP: no banks
 }
 # What is remembered: the bits that exist
 REMEMBERED = {
+    0x48: 7 | 1 << 10,  # IA32_SPEC_CTRL: IBRS, STIBP, SSBD, BHI_DIS_S
+    0x49: 0,  # IA32_PRED_CMD
     0x79: 0,  # IA32_BIOS_UPDT_TRIG
     0x8B: ALL,  # IA32_BIOS_SIGN_ID
     0x17A: 7,  # IA32_MCG_STATUS

@@ -41,7 +41,8 @@ TABLES, ROOT_SIZE = 1 << 16, 64  # at the end of low RAM, for ACPI
 USABLE, RESERVED = 1, 2
 MANY, SECOND = 5, 1_000_000_000  # so many triple faults in a second are endless
 SERIAL_IRQ, MOUSE_IRQ = 4, 12
-FEATURES = {"APIC", "TSC_DEADLINE", "ARAT", "HYPERVISOR", "INVARIANT_TSC", "MTRR", "MCE", "MCA"}
+FEATURES = {"APIC", "TSC_DEADLINE", "ARAT", "HYPERVISOR", "INVARIANT_TSC", "MTRR", "MCE", "MCA", "ARCH_CAPABILITIES"}
+FEATURES |= {"SPEC_CTRL", "BHI_CTRL"}
 
 
 class Pc(Machine):

@@ -36,7 +36,7 @@ class Processor:
         platform: Platform | None = None,
         *,
         native: bool = True,
-        ops: int = 1 << 18,
+        ops: int = 1 << 20,
         translate: bool = True,
         hot: int = HOT,
         stop_on_exceptions: bool = False,

@@ -49,6 +49,9 @@ MACHINE_FEATURES: dict[str, FeatureBit] = {
     "X2APIC": FeatureBit(1, 0, "ecx", 21),
     "TSC_DEADLINE": FeatureBit(1, 0, "ecx", 24),
     "HYPERVISOR": FeatureBit(1, 0, "ecx", 31),
+    "SPEC_CTRL": FeatureBit(7, 0, "edx", 26),
+    "ARCH_CAPABILITIES": FeatureBit(7, 0, "edx", 29),
+    "BHI_CTRL": FeatureBit(7, 2, "edx", 4),
     "ARAT": FeatureBit(6, 0, "eax", 2),
     "INVARIANT_TSC": FeatureBit(0x80000007, 0, "edx", 8),
 }
@@ -108,7 +111,7 @@ def _fixed(leaf: int, subleaf: int, apic_id: int) -> Leaf:
         case 1, _:
             return Leaf(SIGNATURE, CLFLUSH_LINE // 8 << 8 | 1 << 16 | apic_id << 24)
         case 7, 0:
-            return Leaf(0, X87_POINTERS)
+            return Leaf(2, X87_POINTERS)
         case 0xD, 0:
             return Leaf(XCR0_BITS, XSAVE_SIZE, XSAVE_SIZE)
         case 0xD, 1:

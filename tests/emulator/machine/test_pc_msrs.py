@@ -21,6 +21,16 @@ def test_registers() -> None:
         assert machine.read_msr(0x12345) is None and not machine.write_msr(0x12345, 0)
 
 
+def test_weaknesses() -> None:
+    """CPUID announces the registers by which systems learn that they need not work around anything."""
+    edx = cpuid(7, 0, Pc.features).edx
+    with Pc(PcConfig(memory=1 << 20)) as machine:
+        assert edx >> 29 & 1 and machine.read_msr(0x10A) & 0x3B == 0x3B and not machine.write_msr(0x10A, 0)
+        assert edx >> 26 & 1 and machine.write_msr(0x48, 1) and machine.read_msr(0x48) == 1
+        assert cpuid(7, 2, Pc.features).edx >> 4 & 1 and machine.write_msr(0x48, 0x401)
+    assert not cpuid(7, 0, ()).edx >> 29 & 1
+
+
 def test_apic_moves() -> None:
     """Its registers are where IA32_APIC_BASE says, or nowhere."""
     with Pc(PcConfig(memory=1 << 20)) as machine:
