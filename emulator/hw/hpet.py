@@ -1,7 +1,8 @@
 """The High Precision Event Timers (IA-PC HPET specification 1.0a): a counter of 100 MHz and three comparators.
 
 With legacy replacement the first comparator is the interval timer's interrupt and the second the real-time clock's;
-`legacy` tells the board. Comparators that were passed because the host was busy come as one.
+`legacy` tells the board. Periods that were missed because the host was busy come as one; those of a comparator without
+interrupts go by when somebody looks, as Linux leaves one running for good.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .device import Clock, Device
+from .device import Clock, Device, Line
 
 ADDRESS, SIZE = 0xFED00000, 0x400
 PERIOD = 10  # ns
@@ -29,6 +30,7 @@ FIXED_BITS = PERIODIC_CAPABLE | WIDE_CAPABLE | ROUTES << 32
 WRITABLE = LEVEL | INTERRUPTS | PERIODIC | NARROW | 31 << ROUTE
 LEGACY_IRQS = (0, 8)
 ALL = (1 << 64) - 1
+WRAP = PERIOD << 32  # ns: of a counter of 32 bits
 FAR = 1 << 62  # ns: a time that never comes
 
 
@@ -55,12 +57,26 @@ class Comparator:
         if periodic:
             self.period = value
 
+    def pass_by(self, now: int) -> bool:
+        """Whether the counter has come to the value; then the value or the time is the next one."""
+        if self.due is None or now < self.due:
+            return False
+        if self.configuration & PERIODIC and self.period:
+            periods = (now - self.due) // PERIOD // self.period + 1
+            self.value = self.value + periods * self.period & self.mask
+            self.due += periods * self.period * PERIOD
+        elif self.configuration & NARROW:
+            self.due += ((now - self.due) // WRAP + 1) * WRAP
+        else:
+            self.due = None
+        return True
+
 
 class Hpet(Device):
-    """`set_irq(number, high)` is an ISA interrupt, or a pin of the I/O APIC from 16 on."""
+    """`set_irq(number, high)` is an ISA interrupt, or a pin of the I/O APIC from 16 on; `replace` hears of `legacy`."""
 
-    def __init__(self, set_irq: Callable[[int, bool], None], clock: Clock) -> None:
-        self.set_irq, self.clock = set_irq, clock
+    def __init__(self, set_irq: Callable[[int, bool], None], clock: Clock, replace: Line = lambda on: None) -> None:
+        self.set_irq, self.clock, self.replace = set_irq, clock, replace
         self.status = 0
         self.comparators: list[Comparator] = []
         self.reset()
@@ -72,6 +88,7 @@ class Hpet(Device):
         self.origin = 0  # when the counter was 0
         self.stopped = 0  # the counter while it does not run
         self.comparators = [Comparator() for _ in range(TIMERS)]
+        self.replace(False)
 
     @property
     def legacy(self) -> bool:
@@ -94,21 +111,13 @@ class Hpet(Device):
                 comparator.due = self.origin + (ticks + left) * PERIOD
 
     def next_event(self) -> int | None:
-        return min((each.due for each in self.comparators if each.due is not None), default=None)
+        due = [each.due for each in self.comparators if each.due is not None and each.configuration & INTERRUPTS]
+        return min(due, default=None)
 
     def run_events(self, now: int) -> None:
         for number, comparator in enumerate(self.comparators):
-            if comparator.due is None or now < comparator.due:
-                continue
-            if comparator.configuration & PERIODIC and comparator.period:
-                passed = (now - comparator.due) // PERIOD // comparator.period + 1
-                comparator.value = comparator.value + passed * comparator.period & comparator.mask
-                comparator.due += passed * comparator.period * PERIOD
-            elif comparator.configuration & NARROW:
-                comparator.due += PERIOD << 32
-            else:
-                comparator.due = None
-            self._fire(number)
+            if comparator.pass_by(now):
+                self._fire(number)
 
     def _irq(self, number: int) -> int:
         if self.legacy and number < len(LEGACY_IRQS):
@@ -145,6 +154,7 @@ class Hpet(Device):
         return self._read(offset & ~7) >> 8 * (offset & 7) & (1 << 8 * size) - 1
 
     def _read(self, register: int) -> int:
+        self.run_events(self.clock())
         match register:
             case 0:
                 return CAPABILITIES
@@ -184,6 +194,7 @@ class Hpet(Device):
         self.stopped = counter
         self.origin = self.clock() - counter * PERIOD
         self._schedule_all()
+        self.replace(self.legacy)
 
     def _schedule_all(self) -> None:
         for comparator in self.comparators:
@@ -212,3 +223,4 @@ class Hpet(Device):
         for comparator, fields in zip(self.comparators, state["timers"], strict=True):
             comparator.configuration, comparator.value, comparator.period = fields
         self._schedule_all()
+        self.replace(self.legacy)

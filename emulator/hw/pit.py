@@ -123,13 +123,14 @@ class Counter:
 
 
 class IntervalTimer(Device):
-    """Three counters; `line` gets a pulse when counter 0 ends."""
+    """Three counters; `line` gets a pulse when counter 0 ends, while it is `connected` to something."""
 
     ports = (0x40, 0x41, 0x42, 0x43, PORT_61)
 
     def __init__(self, line: Line, clock: Clock) -> None:
         self.line = line
         self.clock = clock
+        self.connected = True
         self.reset()
 
     def reset(self) -> None:
@@ -139,7 +140,7 @@ class IntervalTimer(Device):
         self.due: int | None = None  # when counter 0 ends next
 
     def next_event(self) -> int | None:
-        return self.due
+        return self.due if self.connected else None
 
     def run_events(self, now: int) -> None:
         """Ends that were missed because the host was busy come as one."""

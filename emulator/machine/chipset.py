@@ -41,9 +41,10 @@ class Chipset:
         self.pci.add(HostBridge(machine.space, machine.ram), 0)
         self.pci.add(self.isa_bridge, BRIDGE_SLOT)
         self.pci.add(self.power, BRIDGE_SLOT, POWER_FUNCTION)
-        self.hpet = Hpet(self.interrupts.set_irq, machine.now)
-        machine.bus.place(self.hpet, machine.space, hpet.ADDRESS, hpet.SIZE, name="HPET")
         self.timer = IntervalTimer(self._unless_replaced(TIMER_IRQ), machine.now)
+        self.update = machine.bus.update
+        self.hpet = Hpet(self.interrupts.set_irq, machine.now, self._replace)
+        machine.bus.place(self.hpet, machine.space, hpet.ADDRESS, hpet.SIZE, name="HPET")
         kept = cmos.memory(machine.config, machine.low_memory)
         calendar = lambda: int(machine.time.calendar() * SECOND)  # noqa: E731
         self.clock = RealTimeClock(self._unless_replaced(RTC_IRQ), machine.now, calendar, kept)
@@ -55,6 +56,12 @@ class Chipset:
         self.power.write_config(pm.BASE, 4, POWER_PORTS)
         self.power.write_config(pm.ACCESS, 1, 1)
         self.msrs.set_memory_types()
+
+    def _replace(self, replaced: bool) -> None:
+        """The HPET takes over the interval timer's interrupt, or gives it back."""
+        if self.timer.connected == replaced:
+            self.timer.connected = not replaced
+            self.update(self.timer)
 
     def _unless_replaced(self, number: int) -> Line:
         """An interrupt that the HPET may take over."""

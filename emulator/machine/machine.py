@@ -115,6 +115,7 @@ class Machine(Platform):
             self.halted()
         else:
             self.time.wait()
+            self.processor.core.exit_request = 0  # what made it wake is attended to at once
 
     def halted(self) -> None:
         """HLT with interrupts masked: nothing can end it."""

@@ -83,6 +83,26 @@ def test_periodic(timer: Timer) -> None:
     assert timer.rises == [0] * 4 and timer.chip.next_event() == 1_000_300
 
 
+def test_without_interrupts(timer: Timer) -> None:
+    """A periodic comparator that nobody hears makes no events, and is in step when somebody does."""
+    timer.write(0x10, 1)
+    timer.write(0x100, PERIODIC | SET_VALUE)
+    timer.write(0x108, 100)
+    assert timer.chip.next_event() is None
+    timer.wait(5005)
+    assert timer.read(0x108) == 600 and not timer.rises
+    timer.write(0x100, PERIODIC | INTERRUPTS | PIN_20)
+    assert timer.chip.next_event() == 6000
+
+
+def test_replacement() -> None:
+    heard: list[bool] = []
+    chip = Hpet(lambda number, high: None, lambda: 0, heard.append)
+    chip.write_memory(0x10, 4, 2)
+    chip.write_memory(0x10, 4, 1)
+    assert heard == [False, True, False]
+
+
 def test_level(timer: Timer) -> None:
     timer.write(0x10, 1)
     timer.write(0x120, INTERRUPTS | LEVEL | PIN_20)
