@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from emulator.hw.device import Bus, Device
@@ -212,3 +214,29 @@ def test_bus() -> None:
     assert bus.read(0x10, 2) == 0x1110 and bus.read(0x11, 2) == 0xFF11 and bus.read(0x80, 4) == 0xFFFFFFFF
     bus.write(0x0F, 4, 0x44332211)
     assert echo.written == [(0x10, 0x22), (0x11, 0x33)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_anything(seed: int) -> None:
+    """Whatever is written, no chip raises, and events are not before now."""
+    choose = random.Random(seed)
+    clock = Clock()
+    controllers = InterruptControllers(Wire())
+    timer = IntervalTimer(controllers.line(0), clock)
+    serial = SerialPort(lambda data: None, controllers.line(4))
+    bus = Bus()
+    for chip in (controllers, timer, serial):
+        bus.add(chip)
+    ports = [port for chip in bus.devices for port in chip.ports]
+    for _ in range(5000):
+        place, size = choose.choice(ports), choose.choice((1, 1, 1, 2, 4))
+        bus.write(place, size, choose.getrandbits(8 * size))
+        bus.read(choose.choice(ports), size)
+        controllers.set_line(choose.randrange(16), choose.random() < 0.5)
+        if choose.random() < 0.3:
+            assert 0 <= controllers.acknowledge() <= 0xFF
+        serial.receive(choose.randbytes(choose.randrange(3)))
+        clock.now += choose.getrandbits(choose.randrange(32))
+        bus.run_events(clock.now)
+        due = timer.next_event()
+        assert due is None or due > clock.now

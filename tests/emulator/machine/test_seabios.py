@@ -83,3 +83,21 @@ def test_boot_order() -> None:
     for order, wanted in (("dc", [cd, virtio, ide]), ("cad", [virtio, ide, cd]), ("n", [])):
         with Pc(PcConfig(memory=64 << 20, drives=drives, boot_order=order)) as machine:
             assert boot_paths(machine) == [f"/pci@i0cf8/{path}" for path in wanted]
+
+
+def test_starts_anew() -> None:
+    """A reset brings the ROM back over the shadow RAM, and all is found again."""
+    if not ROM.exists():
+        cannot_run("SeaBIOS is not installed (package seabios)")
+    said = bytearray()
+
+    def listen(data: bytes) -> None:
+        said.extend(data)
+        if said.endswith(LAST_WORDS):
+            machine.end(DONE) if said.count(LAST_WORDS) > 2 else machine.reset()
+
+    with Pc(PcConfig(memory=64 << 20, bios=ROM.read_bytes(), console=listen)) as machine:
+        machine.power_on()
+        assert machine.run() == DONE
+    text = said.decode("latin-1")
+    assert text.count("Moving pm_base") == 3 and text.count("e820 map has 6 items") == 3
