@@ -99,7 +99,7 @@ class Connections:
             agreement = handshake.run()
             if agreement is not None:
                 negotiated = True
-                Transmission(agreement).run()
+                Transmission(agreement, lambda: len(self.open) == 1).run()
         except ProtocolError as error:
             self._log(f"{peer}: {error}")
         except OSError as error:

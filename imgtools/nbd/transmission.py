@@ -38,7 +38,8 @@ from imgtools.nbd.protocol import (
     REPLY_DONE,
 )
 from imgtools.nbd.replies import StructuredReplies
-from imgtools.nbd.wire import INBOX, LARGE, OUTBOX, PAGE_BORDER, PIECE, ProtocolError, Wire
+from imgtools.nbd.waiting import Waiting
+from imgtools.nbd.wire import BATCH, INBOX, LARGE, PAGE_BORDER, PIECE, ProtocolError, Wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,12 +52,16 @@ MAX_STATUS = 1 << 14
 
 
 class Transmission(Wire):
-    """The requests of one client, on the terms that its handshake agreed upon."""
+    """The requests of one client, on the terms that its handshake agreed upon.
 
-    def __init__(self, agreement: Agreement) -> None:
+    `is_alone` tells whether no other client needs this process' time.
+    """
+
+    def __init__(self, agreement: Agreement, is_alone: Callable[[], bool]) -> None:
         super().__init__(
             agreement.socket, agreement.replies, splices=agreement.splices and agreement.export.shows_files
         )
+        self.receive_one = Waiting(self.socket, self.incoming, is_alone).receive if agreement.splices else None
         self.export = agreement.export
         self.contexts = agreement.contexts
         self.node = self.export.node
@@ -81,11 +86,15 @@ class Transmission(Wire):
             self.replies.request_magic,
         )
         data_head, pack_data = self.replies.data_head, self.replies.data
+        receive_one = self.receive_one
+        end = command = length = 0
         while not self.leaving:
-            if self.at == self.end and self.appetite == INBOX:
-                at, end = 0, receive(incoming)
-            else:
+            if self.at < self.end or self.appetite != INBOX:
                 at, end = 0, self._receive_more()
+            elif receive_one and (end == head_size or (command == CMD_WRITE and end == head_size + length)):
+                at, end = 0, receive_one()  # as it does one request at a time
+            else:
+                at, end = 0, receive(incoming)
             if not end:
                 return
             used = 0
@@ -95,7 +104,7 @@ class Transmission(Wire):
                     raise ProtocolError(f"a request begins with {magic:#010x}")
                 start = used + data_head
                 stop = start + length
-                if command or flags or length >= LARGE or not length or offset + length > disk or stop > OUTBOX:
+                if command or flags or length >= LARGE or not length or offset + length > disk or stop > BATCH:
                     self.at, self.end, self.used = at, end, used
                     if not self._other(flags, command, cookie, offset, length):
                         break

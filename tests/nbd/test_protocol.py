@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import imgtools
 from imgtools.block.node import Filter
 from imgtools.errors import InputOutput
 from imgtools.nbd import protocol as p
+from imgtools.nbd import waiting
 from imgtools.nbd.export import Export
 from imgtools.nbd.listen import listen_unix
 from imgtools.nbd.server import Server as Threads
@@ -293,3 +295,24 @@ def test_reads_that_fail(extension: int | None, disk: Path, tmp_path: Path) -> N
             client.send(p.CMD_READ, MIB, 16 * MIB)
             with pytest.raises((EOFError, ConnectionError)):
                 client.receive(16 * MIB)
+
+
+def test_one_request_at_a_time(disk: Path, serve: Serve) -> None:
+    """Long enough that the server waits in each of its ways; some requests come in two pieces, or after a pause."""
+    expected, chance = bytearray(content_of(disk)), random.Random(8)
+    with Client(serve(disk)) as client:
+        for count in range(3 * waiting.TRIAL):
+            offset = chance.randrange(SIZE - 4096)
+            if chance.random() < 0.3:
+                data = chance.randbytes(512)
+                assert client.ask(p.CMD_WRITE, offset, data=data) == 0
+                expected[offset : offset + 512] = data
+            elif chance.random() < 0.2:
+                request = client.request(p.CMD_READ, offset, 512, cookie=count)
+                client.socket.sendall(request[:9])
+                time.sleep(0.001)
+                client.socket.sendall(request[9:])
+                assert p.SIMPLE_REPLY.unpack(client.receive(p.SIMPLE_REPLY.size))[1:] == (0, count)
+                assert client.receive(512) == expected[offset : offset + 512]
+            else:
+                assert client.read(offset, 4096, simple=True) == expected[offset : offset + 4096]
