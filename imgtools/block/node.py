@@ -18,7 +18,7 @@ from imgtools.errors import OutOfBounds, ReadOnly, UnsupportedFeature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Any, Self
 
@@ -94,13 +94,18 @@ class Node:
 
     # What everyone needs around them.
 
-    def readinto_cached(self, offset: int, buffer: memoryview) -> bool:
-        """As `readinto` if that need not wait for a device; False, and nothing of use in `buffer`, if it would.
+    def cached_reader(self) -> Callable[[int, memoryview], bool]:
+        """A function for many small reads inside the disk: as `readinto` if that need not wait for a device; False,
+        and nothing of use in the buffer, if it would.
 
         A node that cannot tell reads, and waits.
         """
-        self.readinto(offset, buffer)
-        return True
+
+        def read(offset: int, buffer: memoryview) -> bool:
+            self.readinto(offset, buffer)
+            return True
+
+        return read
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes of a range as a new object; `readinto` is the way that does not copy."""

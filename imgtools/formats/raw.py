@@ -13,7 +13,7 @@ from imgtools.errors import AccessDenied, BadOption, OutOfBounds, UnsupportedFea
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from imgtools.block.extent import Extent
@@ -42,11 +42,9 @@ class RawNode(Node, Resizable):
         self.check_range(offset, len(buffer))
         self.storage.readinto(self.window_start + offset, buffer)
 
-    def readinto_cached(self, offset: int, buffer: memoryview) -> bool:
-        if self.is_window:
-            self.check_range(offset, len(buffer))
-        # Without a window, what lies outside is not in the file either: the answer is False, and `readinto` complains.
-        return self.storage.readinto_cached(self.window_start + offset, buffer)
+    def cached_reader(self) -> Callable[[int, memoryview], bool]:
+        read, start = self.storage.cached_reader(), self.window_start
+        return (lambda offset, buffer: read(start + offset, buffer)) if start else read
 
     def write(self, offset: int, data: Buffer) -> None:
         self._check_write(offset, len(data))

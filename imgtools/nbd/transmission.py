@@ -39,7 +39,7 @@ from imgtools.nbd.protocol import (
 )
 from imgtools.nbd.replies import StructuredReplies
 from imgtools.nbd.waiting import Waiting
-from imgtools.nbd.wire import BATCH, INBOX, LARGE, PAGE_BORDER, PIECE, ProtocolError, Wire
+from imgtools.nbd.wire import INBOX, LARGE, OUTBOX, PAGE_BORDER, PIECE, ProtocolError, Wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Transmission(Wire):
         What a small read needs is at hand in local names: it is what most clients do most of the time, and at a depth
         of one they wait for each of these lines. All else is done by `_other`, with the state in its attributes.
         """
-        read, disk, late = self.node.readinto_cached, self.node.size, self.late
+        read, disk, late = self.node.cached_reader(), self.node.size, self.late
         inbox, incoming, outbox, outgoing = self.inbox, self.incoming, self.outbox, self.outgoing
         receive, send = self.socket.recv_into, self.socket.sendall
         head_size, unpack, magic_of_request = (
@@ -104,7 +104,7 @@ class Transmission(Wire):
                     raise ProtocolError(f"a request begins with {magic:#010x}")
                 start = used + data_head
                 stop = start + length
-                if command or flags or length >= LARGE or not length or offset + length > disk or stop > BATCH:
+                if command or flags or length >= LARGE or not length or offset + length > disk or stop > OUTBOX:
                     self.at, self.end, self.used = at, end, used
                     if not self._other(flags, command, cookie, offset, length):
                         break

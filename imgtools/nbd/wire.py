@@ -26,7 +26,6 @@ LARGE = 64 << 10
 PIECE = 1 << 20
 """Bytes of a large read or write that are held at a time."""
 OUTBOX = 2 * PIECE
-BATCH = int(os.environ.get("BATCH", "131072"))
 PAGE_BORDER = 4080
 """Where in a large bytearray the first page begins: reads into whole pages are several times faster."""
 
@@ -96,7 +95,7 @@ class Wire:
     def _room_for(self, length: int) -> int:
         """Where in the outbox the data of a reply may be laid, with room for its header before it."""
         start = self.used + self.replies.data_head
-        if length < LARGE and start + length <= BATCH:
+        if length < LARGE and start + length <= OUTBOX:
             return start
         self._send()
         self.first = self.used = PAGE_BORDER - self.replies.data_head

@@ -6,6 +6,7 @@ import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -150,3 +151,19 @@ def test_cache_modes_read_back_what_was_written(tmp_path: Path, cache: str) -> N
         file.write(0, pattern(8192))
         file.flush()
         assert file.read(0, 8192) == pattern(8192)
+
+
+@pytest.mark.parametrize("folder", [None, "/dev/shm"])
+def test_a_reader_of_what_is_cached_gives_the_bytes_or_none(folder: str | None, tmp_path: Path) -> None:
+    """Also on a file system that cannot tell, as tmpfs; past the end the answer is that one has to read."""
+    with TemporaryDirectory(dir=folder or tmp_path) as directory:
+        (Path(directory) / "file").write_bytes(pattern(8192))
+        with open_file(f"{directory}/file") as file:
+            read, buffer = file.cached_reader(), bytearray(512)
+            for offset in range(0, 8192, 512):
+                assert read(offset, memoryview(buffer))
+                assert buffer == pattern(8192)[offset : offset + 512]
+            assert not read(8000, memoryview(buffer))
+            file.close()
+            with pytest.raises(ImageError):
+                read(0, memoryview(buffer))

@@ -18,7 +18,7 @@ from imgtools.errors import AccessDenied, BadOption, ImageError, InputOutput, fr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from imgtools.block.graph import Context
@@ -61,14 +61,22 @@ class FileNode(Storage):
         except OSError as error:
             raise self._failure(error, "read", offset + got) from error
 
-    def readinto_cached(self, offset: int, buffer: memoryview) -> bool:
-        try:
-            return os.preadv(self.fd, [buffer], offset, NOWAIT) == len(buffer)
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system that cannot tell, or an error that `readinto` meets, too
-            self.readinto(offset, buffer)
-            return True
+    def cached_reader(self) -> Callable[[int, memoryview], bool]:
+        preadv, fd, flags = os.preadv, self.fd, NOWAIT
+
+        def read(offset: int, buffer: memoryview) -> bool:
+            nonlocal flags
+            try:
+                return preadv(fd, [buffer], offset, flags) == len(buffer)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                if error.errno == errno.EOPNOTSUPP:
+                    flags = 0  # a file system that cannot tell
+                self.readinto(offset, buffer)
+                return True
+
+        return read
 
     def read(self, offset: int, length: int) -> bytes:
         """As Node.read, but past the end of the file the answer is short and not padded."""
