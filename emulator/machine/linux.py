@@ -33,6 +33,9 @@ VERSION, LOADER, LOAD_FLAGS, CODE_START, RAMDISK = 0x206, 0x210, 0x211, 0x214, 0
 COMMAND_POINTER, HIGHEST_RAMDISK, COMMAND_SIZE = 0x228, 0x22C, 0x238
 PREFERRED, INIT_SIZE, E820 = 0x258, 0x260, 0x2D0
 E820_ENTRY = "<QQI"
+# The screen: column, row, page, mode, columns, memory (3: 256 KiB), rows, whether it is a VGA, lines of a character
+SCREEN_INFO = "<BB2xHBB2xH2xBBH"
+TEXT_MODE = (0, 0, 0, 3, 80, 3, 25, 1, 16)
 MAX_E820 = 128
 
 
@@ -64,6 +67,8 @@ def load_linux(machine: Pc, kernel: bytes, initrd: bytes, command_line: str) -> 
     for number, entry in enumerate(entries):
         pack_into(E820_ENTRY, parameters, E820 + number * calcsize(E820_ENTRY), *entry)
     pack_into("<Q", parameters, ACPI_RSDP, machine.acpi_root())
+    if machine.firmware is not None:  # it has set the display to its text mode
+        pack_into(SCREEN_INFO, parameters, 0, *TEXT_MODE)
     machine.space.write(PARAMETERS, parameters)
     machine.space.write(COMMAND_LINE, command)
     _enter(machine, start)

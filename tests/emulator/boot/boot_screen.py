@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emulator.hw.vga.picture import text_screen
-from emulator.machine.config import Drive, PcConfig
+from emulator.machine.config import Drive, LinuxBoot, PcConfig
 from emulator.machine.pc import Pc
 from tests.conftest import cannot_run
 
@@ -47,11 +47,12 @@ def follow(
     bios: str = "built-in",
     order: str = "c",
     memory: int = 512 << 20,
+    linux: LinuxBoot | None = None,
 ) -> Outcome:
     """Boot; each time the screen shows the text of a step, type its other one. It fails if one does not come."""
     output = bytearray()
     config = PcConfig(
-        memory, drives, boot_order=order, bios=firmware(bios), serial=output.extend, teletype=output.extend
+        memory, drives, boot_order=order, bios=firmware(bios), linux=linux, serial=output.extend, teletype=output.extend
     )  # fmt: skip
     left = list(steps)
     with Pc(config) as machine:
