@@ -30,11 +30,16 @@ class MessageTable:
         assert vectors <= MAX_VECTORS
         self.vectors = vectors
         self.window = Bar(WINDOW, read=self.read, write=self.write)
-        self.reset()
+        self._clear()
 
-    def reset(self) -> None:
+    def _clear(self) -> None:
         self.table = bytearray(ENTRY.pack(0, 0, MASKED) * self.vectors)
         self.pending: set[int] = set()
+
+    def reset(self) -> None:
+        """As after power-on: not enabled, and every vector masked."""
+        self._clear()
+        pack_into("<H", self.card.config, self.place + 2, self.vectors - 1)
 
     def attach(self, card: PciFunction, bar: int) -> None:
         """Tell of the table in the card's configuration. The card's `write_config` calls `deliver` afterwards."""

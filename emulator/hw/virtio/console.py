@@ -69,7 +69,7 @@ class VirtioConsole(VirtioDevice):
             chain = queue.take()
             if chain is None:
                 return False
-            text = chain.readable
+            text, _ = chain.readable.split(TURN)  # nobody writes more at once
             left -= text.size + 1
             while text.size:
                 piece, text = text.split(PIECE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from virtio_driver import BUFFERS, WRITE, Driver
+from virtio_driver import BAR0, BAR4, BUFFERS, WRITE, Driver
 
 from emulator.hw.virtio.rng import VirtioRng
 
@@ -90,6 +90,20 @@ def test_masks():
     assert len(driver.messages) == 1
     driver.control(ENABLED)
     assert len(driver.messages) == 2
+
+
+def test_reset():
+    """After a reset of the machine the pin is what there is."""
+    driver = Random("modern")
+    driver.control(ENABLED)
+    driver.machine.bus.reset()
+    assert driver.transport.config_read(driver.place + 2, 2) == 1
+    for offset, value in ((0x10, BAR0), (0x20, BAR4)):
+        driver.transport.config_write(offset, 4, value)
+    driver.transport.config_write(4, 2, 7)
+    driver.start(0, 1, 16)
+    driver.ask()
+    assert not driver.messages and driver.machine.high
 
 
 def test_vectors_that_are_not_there():
