@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .addresses import GATEWAY, GATEWAY_MAC, NAME_SERVER, is_guest
+from .segmentation import LONGEST, cut
 from .structs import (
     ARP,
     ARP_ETHERNET,
@@ -36,7 +37,7 @@ class Card(Protocol):
 
     @property
     def takes_large_frames(self) -> bool:
-        """Whether TCP segments may be larger than a frame: many in one, each with 1460 bytes but for the last."""
+        """Whether it cuts frames of TCP data itself, into segments of 1460 bytes."""
         ...
 
     def receive(self, frame: bytes) -> bool:
@@ -123,8 +124,18 @@ class Link:
 
     def deliver(self) -> bool:
         """Give the card what waits; whether it took all."""
-        while self.queue:
-            if self.card is None or not self.card.receive(self.queue[0]):
+        card = self.card
+        while self.queue and card is not None:
+            if len(self.queue[0]) > LONGEST and not card.takes_large_frames:
+                self._cut()
+            if not card.receive(self.queue[0]):
                 return False
             self.queued -= len(self.queue.popleft())
-        return True
+        return card is not None
+
+    def _cut(self) -> None:
+        """The first frame is several for this card."""
+        large = self.queue.popleft()
+        frames = cut(large)
+        self.queue.extendleft(reversed(frames))
+        self.queued += sum(map(len, frames)) - len(large)

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .addresses import ANY, EVERYBODY, MTU, is_guest
 from .checksum import MODULUS, Buffer, checksum, word_sum
-from .ethernet import Link
 from .structs import BROADCAST, FRAGMENT_OFFSET, IPV4, MORE_FRAGMENTS, TIME_TO_LIVE
 from .timers import Timers
+
+if TYPE_CHECKING:
+    from .ethernet import Link
 
 FRAGMENTS_LIMIT = 16  # datagrams that are being put together
 PIECES_LIMIT = 128  # of one datagram
 DATAGRAM_LIMIT = 65535 - IPV4.size
 VERSION = 0x4500  # the first word of a header without options
 REASSEMBLY_TIME = 15_000_000_000  # ns
+
+
+def ipv4_header(
+    source: bytes, destination: bytes, protocol: int, length: int, fragment: int = 0, number: int = 0
+) -> bytes:
+    """A header for `length` bytes."""
+    total = IPV4.size + length
+    words = VERSION + total + number + fragment + (TIME_TO_LIVE << 8 | protocol) + word_sum(source + destination)
+    check = -words % MODULUS
+    return IPV4.pack(0x45, 0, total, number, fragment, TIME_TO_LIVE, protocol, check, source, destination)
 
 
 class Packet(NamedTuple):
@@ -122,20 +134,11 @@ class Ip:
 
     # -- to the guest ---------------------------------------------------------------------------------------
 
-    def header(
-        self, source: bytes, destination: bytes, protocol: int, length: int, fragment: int = 0, number: int = 0
-    ) -> bytes:
-        """A header for `length` bytes."""
-        total = IPV4.size + length
-        words = VERSION + total + number + fragment + (TIME_TO_LIVE << 8 | protocol) + word_sum(source + destination)
-        check = -words % MODULUS
-        return IPV4.pack(0x45, 0, total, number, fragment, TIME_TO_LIVE, protocol, check, source, destination)
-
     def send(self, source: bytes, destination: bytes, protocol: int, *parts: Buffer) -> None:
         """A datagram in parts, to a guest; of any size, in fragments where it does not fit."""
         length = sum(map(len, parts))
         if length <= MTU - IPV4.size:
-            self._link.send(destination, self.header(source, destination, protocol, length), *parts)
+            self._link.send(destination, ipv4_header(source, destination, protocol, length), *parts)
             return
         data = b"".join(parts)
         piece = MTU - IPV4.size & ~7
@@ -143,14 +146,14 @@ class Ip:
         for offset in range(0, length, piece):
             more = MORE_FRAGMENTS if offset + piece < length else 0
             part = data[offset : offset + piece]
-            header = self.header(source, destination, protocol, len(part), more | offset >> 3, number)
+            header = ipv4_header(source, destination, protocol, len(part), more | offset >> 3, number)
             self._link.send(destination, header, part)
 
     def send_whole(self, source: bytes, destination: bytes, protocol: int, *parts: Buffer) -> None:
         """One packet, in parts, of any size that the card takes."""
         length = sum(map(len, parts))
-        self._link.send(destination, self.header(source, destination, protocol, length), *parts)
+        self._link.send(destination, ipv4_header(source, destination, protocol, length), *parts)
 
     def broadcast(self, source: bytes, protocol: int, *parts: bytes) -> None:
-        header = self.header(source, EVERYBODY, protocol, sum(map(len, parts)))
+        header = ipv4_header(source, EVERYBODY, protocol, sum(map(len, parts)))
         self._link.send_to(BROADCAST, header, *parts)

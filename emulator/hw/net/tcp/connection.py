@@ -12,10 +12,9 @@ import struct
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from ..addresses import MTU
 from ..ip import Packet
 from ..poller import READ, WRITE
-from ..structs import IPV4, TCP
+from ..segmentation import LARGEST, SEGMENT
 from .receiver import FIRST, SHIFT, Receiver
 from .segment import ACK, FIN, PSH, RST, SYN, Guest, Segment, build_options, parse_options
 from .sender import SECOND, Piece, Sender
@@ -23,9 +22,6 @@ from .sender import SECOND, Piece, Sender
 if TYPE_CHECKING:
     from .nat import Tcp
 
-OUR_MSS = MTU - IPV4.size - TCP.size
-LARGEST = 65535 // OUR_MSS * OUR_MSS - OUR_MSS
-"""Data of a frame that the card takes although it should be several: as much as fits into an IP packet."""
 SYN_TRIES, TRIES = 6, 12
 LINGER_TIME = 10 * SECOND  # TIME-WAIT: the link keeps no segment for longer
 READ_SIZE = 64 << 10
@@ -77,7 +73,7 @@ class Connection:
     def _agree(self, segment: Segment) -> None:
         """What the guest's SYN says."""
         self.sender.mss, shift = parse_options(segment.options)
-        self.sender.mss = min(self.sender.mss, OUR_MSS)
+        self.sender.mss = min(self.sender.mss, SEGMENT)
         self.sender.window = self.sender.widest = segment.window
         self.receiver = Receiver(segment.sequence + 1)
         if shift is not None:
@@ -104,7 +100,7 @@ class Connection:
 
     def _send_syn(self) -> None:
         self.sender.next = self.sender.unacknowledged + 1
-        options = build_options(OUR_MSS, self.receiver.shift or None)
+        options = build_options(SEGMENT, self.receiver.shift or None)
         answer = ACK if self.state == State.SYN_RECEIVED else 0
         self._send(SYN | answer, self.sender.unacknowledged, options=options, window=FIRST)
         self._tcp.timers.set(self.on_time, self._tcp.clock() + self.sender.timeout)
@@ -203,8 +199,7 @@ class Connection:
     def output(self) -> None:
         """Send what the window and the queue allow."""
         now = self._tcp.clock()
-        many = self._tcp.takes_large_frames and self.sender.mss == OUR_MSS
-        largest = LARGEST if many else self.sender.mss
+        largest = LARGEST if self.sender.mss == SEGMENT else self.sender.mss
         while self._tcp.has_room(self):
             piece = self.sender.take(now, largest)
             if piece is None:

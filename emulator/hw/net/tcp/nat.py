@@ -153,11 +153,6 @@ class Tcp:
             for connection in unsettled:
                 connection.settle()
 
-    @property
-    def takes_large_frames(self) -> bool:
-        """Whether the card does."""
-        return self._link.card is not None and self._link.card.takes_large_frames
-
     def has_room(self, connection: Connection) -> bool:
         """Whether a connection may send now; if not, `resume` has it go on."""
         if self._link.has_room:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..checksum import Buffer, transport_checksum
+from ..segmentation import SEGMENT
 from ..structs import PROTOCOL_TCP, TCP
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -83,9 +84,11 @@ def build(
     data: Buffer = b"",
     options: bytes = b"",
 ) -> tuple[bytes, Buffer]:
-    """A header with its checksum, and the data."""
+    """A header with its checksum, and the data. A large frame's are computed where it is cut."""
     offset = TCP.size + len(options) << 10 | flags
     fields = (source[1], destination[1], sequence & MASK, acknowledgment & MASK, offset, window)
     bare = TCP.pack(*fields, 0, 0) + options
-    check = transport_checksum(source[0], destination[0], PROTOCOL_TCP, bare, data)
+    check = 0
+    if len(data) <= SEGMENT:
+        check = transport_checksum(source[0], destination[0], PROTOCOL_TCP, bare, data)
     return TCP.pack(*fields, check, 0) + options, data
