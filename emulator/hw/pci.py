@@ -20,6 +20,7 @@ from struct import pack_into, unpack_from
 from typing import Any
 
 from emulator.softmmu.space import AddressSpace, Region
+from imgtools.errors import BadOption
 
 from .device import NOBODY, Bus, Device
 
@@ -207,7 +208,9 @@ class PciBus(Device):
     def add(self, card: PciFunction, slot: int | None = None, number: int = 0) -> None:
         """Put a function into a slot, the first free one from 2 on if none is given."""
         if slot is None:
-            slot = next(free for free in range(2, SLOTS) if (free, 0) not in self.functions)
+            slot = next((free for free in range(2, SLOTS) if (free, 0) not in self.functions), None)
+        if slot is None:
+            raise BadOption(f"more cards than fit into the {SLOTS} slots of a PC")
         assert (slot, number) not in self.functions, f"two cards in slot {slot}"
         self.functions[slot, number] = card
         card.pci, card.slot, card.number = self, slot, number

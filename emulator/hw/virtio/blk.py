@@ -60,7 +60,7 @@ class VirtioBlk(VirtioDevice):
 
     def __init__(self, medium: Medium, serial: str = "", *, queues: int = QUEUES) -> None:
         self.medium = medium
-        self.identity = serial.encode()[:ID_SIZE].ljust(ID_SIZE, b"\0")
+        self.identity = serial.encode(errors="replace")[:ID_SIZE].ljust(ID_SIZE, b"\0")
         self.features = SEG_MAX | BLOCK_SIZE | FLUSH | WRITE_CACHE | (MANY_QUEUES if queues > 1 else 0)
         self.features |= READ_ONLY if medium.read_only else DISCARD | WRITE_ZEROES
         super().__init__([QUEUE_SIZE] * queues)

@@ -8,15 +8,16 @@ from errno import ENOSPC
 from struct import pack
 
 import pytest
-from virtio_driver import F_EVENT_INDEX, F_INDIRECT, TRANSPORTS, WRITE, Disk, ranges
+from virtio_driver import F_EVENT_INDEX, F_INDIRECT, TRANSPORTS, WRITE, Disk, Machine, ranges
 
 import imgtools
 from emulator.hw.medium import Medium
 from emulator.hw.virtio.blk import VirtioBlk
+from emulator.hw.virtio.pci import VirtioPci
 from imgtools import Node
 from imgtools.block.node import Filter
 from imgtools.block.protocols.memory import MemoryNode
-from imgtools.errors import InputOutput
+from imgtools.errors import BadOption, InputOutput
 
 SIZE = 8 << 20
 IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES = 0, 1, 4, 8, 11, 13
@@ -97,6 +98,13 @@ def test_configuration(watched, transport):
     assert [disk.transport.configuration(place, 4) for place in (0, 4, 12, 20)] == [SIZE // 512, 0, 254, 512]
     assert [disk.transport.configuration(place, size) for place, size in ((32, 1), (34, 2), (56, 1))] == [1, 2, 1]
     assert disk.ask(GET_ID, 0, 20) == (OK, b"serial-number".ljust(20, b"\0"))
+
+
+def test_more_cards_than_slots(watched):
+    machine = Machine()
+    with pytest.raises(BadOption, match="32 slots"):
+        for _ in range(33):
+            machine.pci.add(VirtioPci(VirtioBlk(Medium(watched), "\udcff" * 30)))
 
 
 def test_flushes(watched):
