@@ -57,8 +57,11 @@ PLAIN = {name: value for name, value in os.environ.items() if name != "PYTHONDON
 """Installed programs start from compiled files; so do ours here."""
 
 
-def run(command: Command, *, accept: Sequence[int] = (0,)) -> Sample:
-    """Run a command to its end, its output thrown away."""
+def run(command: Command, *, accept: Sequence[int] = (0,), attempts: int = 10) -> Sample:
+    """Run a command to its end, its output thrown away.
+
+    One that fails is run again: qemu-img cannot always tell, on a busy machine, how long it stretches a passphrase.
+    """
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=PLAIN)
     assert process.stderr is not None
@@ -66,6 +69,8 @@ def run(command: Command, *, accept: Sequence[int] = (0,)) -> Sample:
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     code = process.returncode = os.waitstatus_to_exitcode(status)
+    if code not in accept and attempts > 1:
+        return run(command, accept=accept, attempts=attempts - 1)
     if code not in accept:
         raise SystemExit(f"{' '.join(command)} exited with {code}: {errors.decode(errors='replace')[:500]}")
     return Sample(seconds, usage.ru_maxrss / 1024)

@@ -8,6 +8,7 @@ A count that is too low is mended before anything is allocated, so that a repair
 
 from __future__ import annotations
 
+import sys
 from array import array
 
 from imgtools.block.format import CheckResult, Finding
@@ -21,6 +22,7 @@ from imgtools.formats.qcow2.references import References, TableCounter, TableSta
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     from imgtools.formats.qcow2.node import Qcow2Node
 
@@ -195,7 +197,7 @@ class Check:
         return -(-len(self.refcounts.table.tobytes().rstrip(b"\0")) // 8)
 
     def _compare_block(self, first: int, stored: array[int], wanted: array[int]) -> None:
-        for position, count, reference in differing(array("Q", stored), wanted):
+        for position, count, reference in differing(stored, wanted):
             leak, cluster = count > reference, first + position
             self.end = max(self.end, cluster + 1)
             self._tell_count("leak" if leak else "error", "Leaked" if leak else "ERROR", cluster, count, reference)
@@ -215,14 +217,11 @@ class Check:
         wrong = iter(self.wrong_counts)
         for cluster, count, reference in zip(wrong, wrong, wrong, strict=True):
             self._tell_count("repair", "Repairing", cluster, count, reference)
-            self._set_count(cluster, reference)
+            self.refcounts.set(cluster, reference)
             if count > reference:
                 self.result.leaks_fixed += 1
             else:
                 self.result.corruptions_fixed += 1
-
-    def _set_count(self, cluster: int, count: int) -> None:
-        self.refcounts.add(cluster, 1, count - self.refcounts.get(cluster))
 
     def _check_copied_flags(self) -> None:
         """The COPIED flag of an active entry must say exactly whether its cluster's count is 1.
@@ -291,12 +290,19 @@ class Check:
 
 
 def differing(stored: array[int], wanted: array[int]) -> Iterator[tuple[int, int, int]]:
-    """(position, one's, the other's) where two arrays of the same kind are not alike.
+    """(position, one's, the other's) where two arrays are not alike.
 
-    Few are, as a rule: pieces are compared whole, and one by one only where they differ.
+    Few are, as a rule: pieces are compared whole, and one by one only where they differ. Where numpy has been needed
+    before, it looks at all of them at once.
     """
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None:
+        for position in numpy.flatnonzero(numpy.not_equal(stored, wanted)).tolist():
+            yield position, stored[position], wanted[position]
+        return
+    alike = array(wanted.typecode, stored)
     for start in range(0, len(wanted), PIECE):
-        mine, theirs = stored[start : start + PIECE], wanted[start : start + PIECE]
+        mine, theirs = alike[start : start + PIECE], wanted[start : start + PIECE]
         if mine != theirs:
             for position, (count, reference) in enumerate(zip(mine, theirs, strict=True), start):
                 if count != reference:

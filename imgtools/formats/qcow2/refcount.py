@@ -172,6 +172,16 @@ class Refcounts:
             first += number
             count -= number
 
+    def set(self, cluster: int, count: int) -> None:
+        """Let one cluster have so many references, whatever it had."""
+        if count > self.codec.maximum:
+            self.refuse_range(cluster)
+        index, position = divmod(cluster, self.per_block)
+        self.block_for_change(index)[position] = count
+        self.dirty.add(index)
+        if not count:
+            self.free_index = min(self.free_index, cluster)
+
     def refuse_range(self, cluster: int) -> NoReturn:
         """Raise: a count would become too large, or negative."""
         raise CorruptImage(
