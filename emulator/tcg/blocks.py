@@ -13,7 +13,7 @@ from __future__ import annotations
 from emulator.native import Ptr, addressof, fill_bytes, function, i32, likely, u8, u16, u32, u64
 from emulator.softmmu.access import physical_address
 from emulator.softmmu.physical import find_range, physical_read
-from emulator.softmmu.structs import EXECUTE, MMIO, PAGE_SIZE, SUPERVISOR, USER
+from emulator.softmmu.structs import EXECUTE, GLOBAL, MMIO, PAGE_SIZE, SUPERVISOR, USER
 from emulator.softmmu.tlb import mark_code, translate, unmark_code
 from emulator.x86.flat import TOO_LONG, TRUNCATED, Record, decode_flat
 
@@ -21,11 +21,12 @@ from .core import GP, HASH_SLOTS, JUMP_SLOTS, MAX_BLOCK, Block, Core, Jump, Op
 from .operands import LIMIT_32, fault, memory_fault
 from .peephole import forget, look_back
 from .predecode import CONTINUE, COUNT, ENDS, IDLE, METER, PROTECTION, STALE, UNDEFINED, fill
+from .state import flush_jumps, page_bit, page_word
 
 MAX_LENGTH = 15
 CS = 1
 PAGE_BITS = ~(PAGE_SIZE - 1)
-KIND_BITS = 16  # of `code_tag`
+SPREAD = 0x9E37  # an odd number
 
 
 @function(inline="always")
@@ -40,12 +41,6 @@ def jump_hit(core: Ptr[Core], rip: u64) -> Ptr[Op]:
     if likely(entry.rip == rip and entry.tag == core.code_tag):
         return Ptr[Op](entry.op)
     return Ptr[Op](0)
-
-
-@function
-def flush_jumps(core: Ptr[Core]) -> None:
-    """Make every entry invalid: none has a tag with this count."""
-    core.code_tag += 1 << KIND_BITS
 
 
 @function
@@ -75,6 +70,7 @@ def code_page(core: Ptr[Core], address: u64, out: Ptr[u64]) -> bool:
     entry = translate(core.mmu, EXECUTE, USER if core.cpl == 3 else SUPERVISOR, address)
     if not entry:
         return memory_fault(core, CS)
+    core.code_local = u32(core.cpl != 3 and not (entry.physical & GLOBAL and address >> 63))
     out[0] = physical_address(entry, address)
     return True
 
@@ -97,7 +93,7 @@ def find(core: Ptr[Core]) -> Ptr[Op]:
     if not code_page(core, address, addressof(core.scratch[1])):
         return Ptr[Op](0)
     physical = core.scratch[1]
-    slot = u32((physical ^ physical >> 14) & HASH_SLOTS - 1)
+    slot = u32((physical ^ (physical >> 12) * 31 + (rip >> 12)) * SPREAD & HASH_SLOTS - 1)
     previous: u32 = 0
     number = core.hash[slot]
     while number:
@@ -111,21 +107,24 @@ def find(core: Ptr[Core]) -> Ptr[Op]:
         else:
             same_place = block.physical == physical and block.rip == rip
             if same_place and block.kind == core.code_kind and block.space == core.code_space:
-                return remember(core, rip, block.first)
+                return remember(core, rip, address, block.first)
             previous = number
         number = following
     op = make(core, rip, physical, slot)
     if op:
-        return remember(core, rip, op)
+        return remember(core, rip, address, op)
     return decode_single(core, rip, address)
 
 
 @function
-def remember(core: Ptr[Core], rip: u64, op: Ptr[Op]) -> Ptr[Op]:
+def remember(core: Ptr[Core], rip: u64, address: u64, op: Ptr[Op]) -> Ptr[Op]:
     entry = jump_slot(core, rip)
     entry.rip = rip
     entry.tag = core.code_tag
     entry.op = u64(op)
+    core.local_jumps |= core.code_local
+    pages = core.user_pages if core.cpl == 3 else core.system_pages
+    pages[page_word(address)] |= page_bit(address)
     return op
 
 

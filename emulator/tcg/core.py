@@ -19,8 +19,9 @@ from emulator.native import Array, FnPtr, Ptr, i32, struct, u8, u16, u32, u64
 from emulator.softmmu.structs import Mmu, TlbEntry
 from emulator.x86.state import Cpu
 
-JUMP_SLOTS = 4096  # of the indirect-branch cache
-HASH_SLOTS = 16384
+JUMP_SLOTS = 16384  # of the indirect-branch cache
+HASH_SLOTS = 1 << 16
+PAGE_WORDS = 32  # of 64 bits, for sets of pages
 MAX_BLOCK = 32  # instructions
 
 # Op.flags
@@ -140,7 +141,13 @@ class Core:
     code_space: u64
     code_kind: u32
     code_bits: u32
-    code_tag: u64  # of entries of `jumps` that are valid now: `code_kind`, and above it a count of flushes
+    code_tag: u64  # of entries of `jumps` that are valid now: `code_kind`, and above it a count of flushes:
+    user_flushes: u64  # of user mode, when the page tables or CR3 change,
+    system_flushes: u64  # of the other levels, whose pages are global mostly
+    local_jumps: u32  # whether some of these levels' entries lie in other pages,
+    code_local: u32  # as the code that was found last
+    user_pages: Array[u64, PAGE_WORDS]  # a bit for each page, and others, that entries lead to
+    system_pages: Array[u64, PAGE_WORDS]
     target_bias: u64  # a branch target is valid if target + bias <= limit
     target_limit: u64
 

@@ -7,9 +7,9 @@ Intel SDM Vol. 3, sections 2.5 (control registers), 3.4.5.1 (code segment in IA-
 
 from __future__ import annotations
 
-from emulator.native import Ptr, function, u32, u64
+from emulator.native import Ptr, addressof, fill_bytes, function, u8, u32, u64
 from emulator.softmmu.structs import READ, SUPERVISOR, SUPERVISOR_AC, USER, WRITE
-from emulator.softmmu.tlb import entry_of
+from emulator.softmmu.tlb import entry_of, flush_page
 from emulator.x86.flags import FLAG_BITS
 from emulator.x86.instruction import CS, DS, ES, SS
 from emulator.x86.state import BIG, LONG, PRESENT, Segment
@@ -23,6 +23,7 @@ from .core import (
     FLAT_DATA,
     NO_SSE,
     NO_XSAVE,
+    PAGE_WORDS,
     PROTECTED,
     SWITCHED,
     WAIT_SWITCHED,
@@ -35,7 +36,7 @@ LMA = 1 << 10
 VM = FLAG_BITS["V"]
 AC = FLAG_BITS["K"]
 LIMIT_32 = (1 << 32) - 1
-KIND_MASK = 0xFFFF  # of `code_tag`
+FLUSH = 1 << 16  # in `code_tag`, above the kind of code
 WRITABLE_UP = 2 | PRESENT  # of the bits that say: data, expand-up, writable, present
 DATA_BITS = 2 | 4 | 8 | PRESENT
 
@@ -57,6 +58,57 @@ def update_access(core: Ptr[Core]) -> None:
     core.mode = USER if core.cpl == 3 else SUPERVISOR_AC if core.cpu.rflags & AC else SUPERVISOR
     core.reads = entry_of(core.mmu, READ, core.mode, 0)
     core.writes = entry_of(core.mmu, WRITE, core.mode, 0)
+
+
+@function
+def update_tag(core: Ptr[Core]) -> None:
+    core.code_tag = core.code_kind | (core.user_flushes if core.cpl == 3 else core.system_flushes)
+
+
+@function
+def flush_jumps(core: Ptr[Core]) -> None:
+    """Make every entry of the indirect-branch cache invalid: none has a tag with this count."""
+    core.user_flushes += FLUSH
+    core.system_flushes += FLUSH
+    core.local_jumps = 0
+    fill_bytes(Ptr[u8](addressof(core.user_pages)), 0, PAGE_WORDS * 8)
+    fill_bytes(Ptr[u8](addressof(core.system_pages)), 0, PAGE_WORDS * 8)
+    update_tag(core)
+
+
+@function
+def flush_local_jumps(core: Ptr[Core]) -> None:
+    """Those that depend on CR3 or on pages of the lower half of the address space; others only if there are such."""
+    core.user_flushes += FLUSH
+    fill_bytes(Ptr[u8](addressof(core.user_pages)), 0, PAGE_WORDS * 8)
+    if core.local_jumps:
+        core.system_flushes += FLUSH
+        core.local_jumps = 0
+    update_tag(core)
+
+
+@function
+def page_word(address: u64) -> u32:
+    """Where in a set of pages the bit of an address is."""
+    return u32(address >> 18) % PAGE_WORDS
+
+
+@function
+def page_bit(address: u64) -> u64:
+    return u64(1) << (address >> 12 & 63)
+
+
+@function
+def forget_page(core: Ptr[Core], address: u64) -> None:
+    """INVLPG: the page of an address is no longer where it was."""
+    mmu = core.mmu
+    large = mmu.large_first <= address <= mmu.large_last  # it may be all of a large page
+    flush_page(mmu, address)
+    if address >> 63:
+        if large or core.system_pages[page_word(address)] & page_bit(address):
+            flush_jumps(core)
+    elif large or core.local_jumps or core.user_pages[page_word(address)] & page_bit(address):
+        flush_local_jumps(core)
 
 
 @function
@@ -115,9 +167,9 @@ def update_mode(core: Ptr[Core]) -> None:
     if is_protected(core):
         core.code_kind |= PROTECTED
     core.code_kind |= core.cpl << CPL_SHIFT | float_units(core)
-    core.code_tag = core.code_tag & ~u64(KIND_MASK) | core.code_kind
     if space != core.code_space:
         core.code_space = space
-        core.code_tag += KIND_MASK + 1
+        flush_jumps(core)
+    update_tag(core)
     core.debugging = u32(cpu.debug[7]) & 0xFF
     update_access(core)

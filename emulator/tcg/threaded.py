@@ -58,7 +58,7 @@ ENTRIES = (
     control.enter,
     blocks.code_written,
     blocks.flush_blocks,
-    blocks.flush_jumps,
+    state.flush_jumps,
     flags.get_rflags,
     flags.set_status,
     state.update_mode,

@@ -12,10 +12,9 @@ from emulator.softmmu.walk import load_pdptes
 from emulator.x86.instruction import CS
 from emulator.x86.state import LONG
 
-from ..blocks import flush_jumps
 from ..core import CODE_64, CODE_SIZE, DB, GP, UD, Core
 from ..operands import fault
-from ..state import LMA, update_mode
+from ..state import LMA, flush_jumps, flush_local_jumps, update_mode
 
 # CR0
 PE, MP, EM, TS, ET, NE, WP, AM, NW, CD, PG = (1 << bit for bit in (0, 1, 2, 3, 4, 5, 16, 18, 29, 30, 31))
@@ -91,7 +90,7 @@ def set_cr3(core: Ptr[Core], value: u64) -> bool:
     core.cpu.cr3 = value
     if not keep or value != before:  # the TLB holds one PCID's translations only
         flush_nonglobal(core.mmu)
-    flush_jumps(core)
+    flush_local_jumps(core)
     return True
 
 

@@ -13,11 +13,10 @@ from emulator.softmmu.tlb import flush_nonglobal
 from emulator.softmmu.walk import load_pdptes
 from emulator.x86.instruction import CS, SS
 
-from ..blocks import flush_jumps
 from ..core import GP, NP, SS_FAULT, TS, Core
 from ..flags import get_rflags
 from ..operands import fault
-from ..state import update_mode
+from ..state import flush_jumps, update_mode
 from .descriptors import (
     ACCESSED,
     LDT,

@@ -7,11 +7,10 @@ from __future__ import annotations
 from functools import cache
 
 from emulator.native import Array, Function, Ptr, addressof, function, u8, u32, u64
-from emulator.softmmu.tlb import flush_all, flush_nonglobal, flush_page, flush_pcid
+from emulator.softmmu.tlb import flush_all, flush_nonglobal, flush_pcid
 from emulator.x86.instruction import FS, GS
 from emulator.x86.notation import Form
 
-from ..blocks import flush_jumps
 from ..core import GP, UD, Core, Op
 from ..operands import LIMIT_32, effective_address, fault, fetch
 from ..ports import port_allowed, read_port, write_port
@@ -30,7 +29,7 @@ from ..protection.control_registers import (
 )
 from ..protection.msrs import is_canonical, read_msr, time_stamp, write_msr
 from ..protection.rflags import AC
-from ..state import update_access, update_mode
+from ..state import flush_jumps, flush_local_jumps, forget_page, update_access, update_mode
 from .data import always, nothing
 from .rare import attempt, get_sized, made, put_sized, read_operand, then_resume, write_operand
 
@@ -150,8 +149,7 @@ def allow_user_access(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
 @function
 def invalidate_page(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
     base = core.cpu.segments[op.segment].base if op.segment >= FS or core.code_bits != 64 else u64(0)
-    flush_page(core.mmu, effective_address(core, op) + base & core.mmu.linear_mask)
-    flush_jumps(core)
+    forget_page(core, effective_address(core, op) + base & core.mmu.linear_mask)
     return True
 
 
@@ -171,14 +169,16 @@ def invalidate_pcid(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
         return fault(core, GP, 0)
     if kind == 0:
         if not core.cpu.cr4 & PCIDE or pcid == core.cpu.cr3 & 0xFFF:
-            flush_page(core.mmu, descriptor[1])
-    elif kind == 1:
-        flush_pcid(core.mmu, pcid)
+            forget_page(core, descriptor[1])
     elif kind == 2:
         flush_all(core.mmu)
+        flush_jumps(core)
     else:
-        flush_nonglobal(core.mmu)
-    flush_jumps(core)
+        if kind == 1:
+            flush_pcid(core.mmu, pcid)
+        else:
+            flush_nonglobal(core.mmu)
+        flush_local_jumps(core)
     return True
 
 

@@ -238,6 +238,28 @@ def test_remapped_target(guest: Long) -> None:
         assert guest.run(CODE_PAGE) == UD and guest.cpu.registers[RAX] == expected
 
 
+INVLPG, LOAD_CR3 = "410f0138", "0f20d8 0f22d8"
+
+
+@pytest.mark.parametrize(("flush", "high"), [(INVLPG, False), (INVLPG, True), (LOAD_CR3, False)])
+def test_flushes(guest: Long, flush: str, high: bool) -> None:
+    """call r8; then its page table entry is changed, and forgotten by the processor; call r8 again."""
+    guest.write(CODE_PAGE, f"41ffd0 01c3 48893e {flush} 41ffd0 01c3 0f0b")
+    guest.write(OTHER_PAGE, "b801000000 c3")
+    guest.write(DATA_PAGE, "b802000000 c3")
+    cpu = guest.cpu
+    cpu.cr4 |= 1 << 7
+    guest.space.write(TABLES + 511 * 8, guest.space.read(TABLES, 8))
+    is_global = 0x100 if high else 0
+    for _ in range(3):
+        guest.map(OTHER_PAGE, OTHER_PAGE | is_global)
+        cpu.registers[8] = OTHER_PAGE | (0xFFFFFF80 << 32 if high else 0)
+        cpu.registers[RSI] = TABLES + (LEVELS - 1) * PAGE + OTHER_PAGE // PAGE * 8
+        cpu.registers[RDI] = DATA_PAGE | 7 | is_global
+        cpu.registers[RBX], cpu.registers[RSP] = 0, DATA_PAGE + 2048
+        assert guest.run(CODE_PAGE) == UD and cpu.registers[RBX] == 3
+
+
 def test_crossing_instruction(guest: Long) -> None:
     """A loop with an instruction that lies in two pages, of which the second one changes."""
     border = CODE_PAGE + PAGE
