@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from emulator.hw import ide
 from emulator.hw.fw_cfg import ARCHITECTURE, FirmwareConfiguration
+from emulator.hw.virtio import mmio
 from emulator.hw.virtio.blk import VirtioBlk
 from emulator.hw.virtio.pci import VirtioPci
 
@@ -28,7 +29,7 @@ SLEEPING_STATES = bytes((128, 0, 0, 1, 2, 128))
 HOST_BRIDGE = "/pci@i0cf8"
 FLOPPY_PATH = HOST_BRIDGE + "/isa@1/fdc@03f0/floppy@{}"
 IDE_PATH = HOST_BRIDGE + "/ide@1,1/drive@{}/disk@{}"
-VIRTIO_PATH = HOST_BRIDGE + "/scsi@{:x}/disk@0,0"
+VIRTIO_PATH, MMIO_PATH = HOST_BRIDGE + "/scsi@{:x}/disk@0,0", "/virtio-mmio@{:016x}/disk@0,0"
 
 
 def configuration(machine: Pc) -> FirmwareConfiguration:
@@ -75,6 +76,9 @@ def _paths(machine: Pc) -> dict[int, str]:
     paths = {id(drive): FLOPPY_PATH.format(number) for number, drive in enumerate(drives(FLOPPY))}
     for place, drive in ide.arrange(drives(IDE)).items():
         paths[id(drive)] = IDE_PATH.format(*divmod(place, 2))
-    cards = sorted(machine.pci.functions.items(), key=lambda item: item[0])
-    slots = [slot for (slot, _), card in cards if isinstance(card, VirtioPci) and isinstance(card.device, VirtioBlk)]
-    return paths | {id(drive): VIRTIO_PATH.format(slot) for slot, drive in zip(slots, drives(VIRTIO), strict=True)}
+    blocks = [device for device in machine.virtio if isinstance(device, VirtioBlk)]
+    for place, (device, drive) in enumerate(zip(blocks, drives(VIRTIO), strict=True)):
+        card = device.transport
+        first = mmio.FIRST + place * mmio.STEP
+        paths[id(drive)] = VIRTIO_PATH.format(card.slot) if isinstance(card, VirtioPci) else MMIO_PATH.format(first)
+    return paths

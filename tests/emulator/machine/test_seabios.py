@@ -83,6 +83,8 @@ def test_boot_order() -> None:
     for order, wanted in (("dc", [cd, virtio, ide]), ("cad", [virtio, ide, cd]), ("n", [])):
         with Pc(PcConfig(memory=64 << 20, drives=drives, boot_order=order)) as machine:
             assert boot_paths(machine) == [f"/pci@i0cf8/{path}" for path in wanted]
+    with Pc(PcConfig(memory=64 << 20, drives=drives[:1], devices=["virtio-mmio"])) as machine:
+        assert boot_paths(machine) == ["/virtio-mmio@00000000fed80000/disk@0,0"]
 
 
 def test_starts_anew() -> None:
