@@ -9,7 +9,8 @@ from construct import Bytes, Const, ConstructError, Int16ul, Int32ul, Int64ul, P
 from .errors import ProgramError
 
 MAGIC = b"\x7fELF"
-LOAD = 1
+LOAD, NOTE = 1, 4
+XEN, PHYS32_ENTRY = b"Xen\0", 18
 MACHINES = {1: 3, 2: 62}  # class to machine: 386, x86-64
 MAX_SEGMENTS = 128  # programs have a handful
 
@@ -31,6 +32,7 @@ SEGMENT_64 = Struct(
     "type" / Int32ul, "flags" / Int32ul, "offset" / Int64ul, "virtual" / Int64ul, "physical" / Int64ul,
     "file_size" / Int64ul, "memory_size" / Int64ul, "align" / Int64ul,
 )  # fmt: skip
+NOTE_HEADER = Struct("name_size" / Int32ul, "size" / Int32ul, "type" / Int32ul)
 
 
 class Segment(NamedTuple):
@@ -42,11 +44,12 @@ class Segment(NamedTuple):
 
 
 class Executable(NamedTuple):
-    """Where it begins, in 32-bit or 64-bit mode, and what it consists of."""
+    """Where it begins, in 32-bit or 64-bit mode, what it consists of, and where PVH begins it."""
 
     bits: int
     entry: int
     segments: list[Segment]
+    pvh_entry: int | None = None
 
 
 def parse(data: bytes) -> Executable:
@@ -67,9 +70,11 @@ def _parse(data: bytes) -> Executable:
     layout = SEGMENT_32 if kind == 1 else SEGMENT_64
     if header.segment_count > MAX_SEGMENTS or header.segment_size < layout.sizeof():
         raise ProgramError(f"the ELF file has {header.segment_count} segments of {header.segment_size} bytes")
-    segments, entry = [], header.entry
+    segments, entry, pvh_entry = [], header.entry, None
     for number in range(header.segment_count):
         segment = layout.parse(data[header.segments + number * header.segment_size :])
+        if segment.type == NOTE:
+            pvh_entry = _pvh_entry(data[segment.offset : segment.offset + segment.file_size])
         if segment.type != LOAD or not segment.memory_size:
             continue
         content = data[segment.offset : segment.offset + segment.file_size]
@@ -80,4 +85,17 @@ def _parse(data: bytes) -> Executable:
             entry = header.entry - segment.virtual + segment.physical
     if not segments:
         raise ProgramError("the ELF file has nothing to load")
-    return Executable(32 if kind == 1 else 64, entry, segments)
+    return Executable(32 if kind == 1 else 64, entry, segments, pvh_entry)
+
+
+def _pvh_entry(notes: bytes) -> int | None:
+    """The note of the entry point for PVH (Xen's include/public/elfnote.h, XEN_ELFNOTE_PHYS32_ENTRY)."""
+    place = 0
+    while place + NOTE_HEADER.sizeof() <= len(notes):
+        note = NOTE_HEADER.parse(notes[place:])
+        name = place + NOTE_HEADER.sizeof()
+        content = name + (note.name_size + 3 & ~3)
+        if notes[name : name + note.name_size] == XEN and note.type == PHYS32_ENTRY and note.size >= 4:
+            return int.from_bytes(notes[content : content + 4], "little")
+        place = content + (note.size + 3 & ~3)
+    return None

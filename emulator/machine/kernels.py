@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .config import LinuxBoot
-from .elf import MAGIC as ELF_MAGIC
 from .errors import ProgramError
 from .linux import is_bzimage, load_linux
-from .programs import load_elf
 
 if TYPE_CHECKING:
     from .pc import Pc
+
+
+ELF_MAGIC = b"\x7fELF"
 
 
 def load_kernel(machine: Pc, boot: LinuxBoot) -> None:
@@ -19,6 +20,18 @@ def load_kernel(machine: Pc, boot: LinuxBoot) -> None:
     if is_bzimage(boot.kernel):
         load_linux(machine, boot.kernel, boot.initrd, boot.command_line)
     elif boot.kernel.startswith(ELF_MAGIC):
-        load_elf(machine, boot.kernel, boot.command_line)
+        _load_elf(machine, boot)
     else:
         raise ProgramError("this is no kernel: neither a bzImage of Linux nor an ELF file")
+
+
+def _load_elf(machine: Pc, boot: LinuxBoot) -> None:
+    """By multiboot, if it has such a header, or by PVH, if it has such a note."""
+    from .elf import parse
+    from .programs import load_elf, multiboot_flags
+    from .pvh import load_pvh
+
+    if multiboot_flags(boot.kernel) is None and (program := parse(boot.kernel)).pvh_entry is not None:
+        load_pvh(machine, program, boot.initrd, boot.command_line)
+    else:
+        load_elf(machine, boot.kernel, boot.command_line, boot.initrd)

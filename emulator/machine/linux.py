@@ -10,7 +10,7 @@ from struct import calcsize, pack, pack_into, unpack_from
 from typing import TYPE_CHECKING
 
 from .errors import ProgramError
-from .programs import enter_protected_mode
+from .protected_mode import enter_protected_mode
 
 if TYPE_CHECKING:
     from .pc import Pc

@@ -19,10 +19,11 @@ from .bios.bare import BareBios
 from .elf import MAGIC as ELF_MAGIC
 from .elf import Executable, Segment, parse
 from .errors import ProgramError
+from .protected_mode import CODE_64, enter_protected_mode
 
 if TYPE_CHECKING:
     from .bare import BareMachine
-    from .machine import Machine
+    from .pc import Pc
 
 SECTOR = 512
 SIGNATURE = b"\x55\xaa"
@@ -31,13 +32,12 @@ MAX_PROGRAM = 256 << 20  # it has to fit into memory, and is read at once
 HEADER_MAGIC, MULTIBOOT_MAGIC = 0x1BADB002, 0x2BADB002
 HEADER_AREA = 8192
 HAS_ADDRESSES = 1 << 16
-HAS_MEMORY, HAS_COMMAND_LINE, HAS_MEMORY_MAP, HAS_LOADER_NAME = 1 << 0, 1 << 2, 1 << 6, 1 << 9
+HAS_MEMORY, HAS_COMMAND_LINE, HAS_MODULES, HAS_MEMORY_MAP, HAS_LOADER_NAME = (1 << bit for bit in (0, 2, 3, 6, 9))
 INFORMATION = 0x9000  # where the boot information goes, and behind it what it points to
 LOW_MEMORY = 640 << 10
 HIGH_MEMORY = 1 << 20
 
-CODE_32, CODE_64, DATA = 0xC09B, 0xA09B, 0xC093
-PE, PG, PAE, LONG_MODE = 1, 1 << 31, 1 << 5, 0x500
+PG, PAE, LONG_MODE = 1 << 31, 1 << 5, 0x500
 PAGE_TABLES = 0x1000
 GIGABYTE = 1 << 30
 
@@ -61,14 +61,14 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def load_elf(machine: BareMachine, data: bytes, command_line: str) -> None:
-    """An ELF file, with or without a multiboot header."""
+def load_elf(machine: BareMachine | Pc, data: bytes, command_line: str, module: bytes = b"") -> None:
+    """An ELF file, with or without a multiboot header. A multiboot program gets a module."""
     flags = multiboot_flags(data)
     if flags is not None and flags & HAS_ADDRESSES:
         program = _by_addresses(data)
     else:
         program = parse(data)
-    _place(machine, program)
+    place(machine, program)
     cpu = machine.processor.core.cpu
     cpu.rip = program.entry
     if flags is None and program.bits == 64:
@@ -76,7 +76,7 @@ def load_elf(machine: BareMachine, data: bytes, command_line: str) -> None:
     else:
         enter_protected_mode(machine)
         cpu.registers[0] = MULTIBOOT_MAGIC
-        cpu.registers[3] = _write_information(machine, command_line)
+        cpu.registers[3] = _write_information(machine, command_line, program, module)
     machine.processor.state_changed()
 
 
@@ -108,7 +108,8 @@ def _by_addresses(data: bytes) -> Executable:
     return Executable(32, entry, [Segment(start, content, max(len(content), bss - start if bss else 0))])
 
 
-def _place(machine: BareMachine, program: Executable) -> None:
+def place(machine: BareMachine | Pc, program: Executable) -> None:
+    """Put an executable into memory."""
     for segment in program.segments:
         if segment.address < INFORMATION or segment.address + segment.size > machine.ram.size:
             raise ProgramError(
@@ -116,16 +117,16 @@ def _place(machine: BareMachine, program: Executable) -> None:
                 f"there is memory from {INFORMATION:#x} to {machine.ram.size:#x}"
             )
         machine.space.write(segment.address, segment.data)
+        machine.space.write(segment.address + len(segment.data), bytes(segment.size - len(segment.data)))
 
 
-def enter_protected_mode(machine: Machine, code_selector: int = 8, data_selector: int = 16) -> None:
-    """Flat segments, no paging, interrupts masked (section 3.2)."""
-    cpu = machine.processor.core.cpu
-    cpu.cr0 = cpu.cr0 & ~0x60000000 | PE
-    for number, segment in enumerate(cpu.segments):
-        segment.base, segment.limit = 0, 0xFFFFFFFF
-        segment.selector = code_selector if number == CS else data_selector
-        segment.attributes = CODE_32 if number == CS else DATA
+def place_behind(machine: BareMachine | Pc, program: Executable, module: bytes) -> int:
+    """Put a module behind a program, on a page of its own: its address."""
+    first = max(segment.address + segment.size for segment in program.segments) + 4095 & ~4095
+    if first + len(module) > machine.ram.size:
+        raise ProgramError(f"there is no memory for a module of {len(module)} bytes behind the program")
+    machine.space.write(first, module)
+    return first
 
 
 def _enter_long_mode(machine: BareMachine) -> None:
@@ -143,7 +144,7 @@ def _enter_long_mode(machine: BareMachine) -> None:
     cpu.segments[CS].attributes = CODE_64
 
 
-def _write_information(machine: BareMachine, command_line: str) -> int:
+def _write_information(machine: BareMachine | Pc, command_line: str, program: Executable, module: bytes) -> int:
     """The boot information; its address."""
     texts = INFORMATION + 0x200
     command, name = command_line.encode() + b"\0", b"imgtools\0"
@@ -151,8 +152,14 @@ def _write_information(machine: BareMachine, command_line: str) -> int:
     memory_map = b"".join(pack("<IQQI", 20, start, size, 1) for start, size in regions)
     place = INFORMATION + 0x100
     flags = HAS_MEMORY | HAS_COMMAND_LINE | HAS_MEMORY_MAP | HAS_LOADER_NAME
+    modules = INFORMATION + 0x180
+    if module:
+        first = place_behind(machine, program, module)
+        machine.space.write(modules, pack("<4I", first, first + len(module), texts + len(name), 0))
+        flags |= HAS_MODULES
     high = (machine.ram.size - HIGH_MEMORY) >> 10
-    data = pack("<III4xI", flags, LOW_MEMORY >> 10, high, texts + len(name)).ljust(44, b"\0")
+    data = pack("<III4xI", flags, LOW_MEMORY >> 10, high, texts + len(name))
+    data = (data + pack("<II", bool(module), modules)).ljust(44, b"\0")
     data += pack("<II", len(memory_map), place).ljust(20, b"\0") + pack("<I", texts)
     machine.space.write(INFORMATION, data)
     machine.space.write(place, memory_map)

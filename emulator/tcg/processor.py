@@ -14,7 +14,7 @@ from emulator.x86.state import reset
 
 from . import flags
 from .core import NO_VECTOR, RUNNING, Block, Core, Op
-from .forms import handlers
+from .forms import MAIN, handlers
 from .platform import Platform, connect
 from .predecode import STOP
 from .threaded import load, unit
@@ -51,7 +51,7 @@ class Processor:
         self._functions = handlers().functions
         self.native = native
         self.code: Any
-        self.code, table = load() if native else (unit().reference(), range(len(self._functions)))
+        self.code, table = load() if native else (unit(MAIN).reference(), range(len(self._functions)))
         self._allocate(ops, table)
         self._keep += connect(self, platform or Platform())
         self._use_native_clock((platform or Platform()).clock_start)

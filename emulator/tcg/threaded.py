@@ -105,7 +105,7 @@ def members(name: str) -> list[int]:
 
 
 @cache
-def unit(name: str = MAIN) -> Unit:
+def unit(name: str) -> Unit:
     """The handlers of one unit; the main one has the interpreter around them."""
     functions = tuple(handlers().functions[number] for number in members(name))
     key = source_key(THREAD, STOPPED, TABLE, RUN, [function.symbol for function in functions], Core, Op)
@@ -115,7 +115,7 @@ def unit(name: str = MAIN) -> Unit:
     raw = RawIR(key, partial(thread_text, name), functions, tuple(exports))
     if name == MAIN:
         return Unit("t0", (*ENTRIES, *SHARED), uses=(SOFTMMU,), raw=raw)
-    return Unit(f"t0-{name}", uses=(SOFTMMU, unit(), softfloat()), raw=raw)
+    return Unit(f"t0-{name}", uses=(SOFTMMU, unit(MAIN), softfloat()), raw=raw)
 
 
 def names() -> list[str]:

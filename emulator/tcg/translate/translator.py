@@ -14,6 +14,7 @@ from emulator.softmmu.mmu import UNIT as SOFTMMU
 from emulator.x86.host import available
 
 from ..core import Core, Op
+from ..forms import MAIN
 from ..threaded import unit as interpreter
 from .block import translate_block
 from .doors import DOORS, status_to_words, words_to_status
@@ -41,7 +42,7 @@ def unit() -> Unit:
         (words_to_status, status_to_words),
         (Export("t1_door", (), u64), Export("t1_left", (), u64)),
     )
-    return Unit("t1", (translate_block, make_doors), uses=(SOFTMMU, interpreter()), raw=raw)
+    return Unit("t1", (translate_block, make_doors), uses=(SOFTMMU, interpreter(MAIN)), raw=raw)
 
 
 class Room:
