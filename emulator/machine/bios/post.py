@@ -23,6 +23,7 @@ INTERRUPT_CONTROLLERS = (
 TIMER = ((0x43, 0x36), (0x40, 0), (0x40, 0))
 # Self-test, keyboard on, command byte: interrupt 1, translation, no mouse
 KEYBOARD = ((0x64, 0xAA), (0x64, 0xAE), (0x64, 0x60), (0x60, 0x65))
+MAX_KEYS = 256  # bytes that a keyboard may hold
 PORT_92, A20 = 0x92, 2
 # Equipment: coprocessor, mouse, 80 columns in colour; floppies and serial ports are added
 COPROCESSOR, MOUSE, COLOR_80 = 2, 4, 0x20
@@ -79,7 +80,10 @@ class Post(Service):
         self._write_low_memory()
         for port, value in (*INTERRUPT_CONTROLLERS, *TIMER, *KEYBOARD):
             self.firmware.out(port, value)
-        self.firmware.input(0x60)
+        for _ in range(MAX_KEYS):
+            if not self.firmware.input(0x64) & 1:
+                break
+            self.firmware.input(0x60)  # the self-test's answer, and what was typed too early
         self.firmware.out(PORT_92, A20)
         self.bios.pci.set_up()
         self.bios.keyboard.start()

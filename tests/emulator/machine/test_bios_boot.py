@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from struct import pack
@@ -9,6 +10,7 @@ from struct import pack
 import pytest
 
 import imgtools
+from emulator.hw import keys
 from emulator.machine.config import CDROM, DISK, FLOPPY, IDE, VIRTIO, Drive, PcConfig
 from emulator.machine.errors import GuestError
 from emulator.machine.pc import Pc
@@ -135,3 +137,48 @@ class Broken(imgtools.Node):
 def test_damaged_image() -> None:
     with pytest.raises(GuestError, match="hard disk: sector 0: cluster 7 is damaged"):
         boot([Drive(Broken("bad.qcow2", 1 << 20))], "c")
+
+
+def when(machine: Pc, place: int, action: Callable[[], None]) -> None:
+    """Do something when the program has put a 1 into memory."""
+
+    def look() -> None:
+        if machine.space.read(place, 1) == b"\1":
+            action()
+        else:
+            threading.Timer(0.05, machine.post, (look,)).start()
+
+    machine.post(look)
+
+
+WAIT_FOR_A_KEY = "b400 cd16"  # INT 16h, AH = 0
+DIFFERENT_THE_SECOND_TIME = "31c0 8ed8 fe060006 803e000602 74"  # inc byte [600h]; cmp byte [600h], 2; je
+
+
+def test_control_alt_delete(make: Make) -> None:
+    """The keyboard's interrupt resets the machine while a program waits for a key, and the disk is booted again."""
+    waits = bytes.fromhex(WAIT_FOR_A_KEY + "ebfa")
+    code = bytes.fromhex(DIFFERENT_THE_SECOND_TIME) + bytes((len(waits),)) + waits + program(42)
+    drive = make(sector(code))
+    with Pc(PcConfig(memory=4 << 20, drives=[drive])) as machine:
+
+        def press() -> None:
+            for key in (keys.CONTROL, keys.ALT, keys.DELETE):
+                machine.keyboard.keyboard.key(key, True)
+
+        machine.power_on()
+        when(machine, 0x600, press)
+        assert machine.run() >> 1 == 42
+    drive.node.close()
+
+
+def test_typed_into_a_program(make: Make) -> None:
+    """Waiting for keys, a program gets each with its code; the machine sleeps meanwhile."""
+    code = bytes.fromhex("31c0 8ed8 fe061006 bf0006 b90300 b410 cd16 8905 83c702 e2f5") + program(7)
+    drive = make(sector(code))
+    with Pc(PcConfig(memory=4 << 20, drives=[drive])) as machine:
+        machine.power_on()
+        when(machine, 0x610, lambda: machine.type_text("aB\x1b[A"))
+        assert machine.run() >> 1 == 7
+        assert machine.space.read(0x600, 6) == bytes.fromhex("611e 4230 e048")
+    drive.node.close()
