@@ -1,4 +1,4 @@
-"""The interpreter beside QEMU's translator: bare-metal programs on `python -m emulator` and on qemu-system-x86_64.
+"""The processor beside QEMU's translator: bare-metal programs on `python -m emulator` and on qemu-system-x86_64.
 
     python -m benchmarks.emulator [--quick] [--only TEXT]
 
@@ -115,7 +115,7 @@ def starts(folder: Path, runs: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The interpreter beside QEMU's translator.")
+    parser = argparse.ArgumentParser(description="The processor beside QEMU's translator.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, one run")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     options = parser.parse_args()
