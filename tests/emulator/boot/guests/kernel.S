@@ -8,6 +8,7 @@
     .long _start
     .text
 _start:
+    mov $0x80000, %esp
     cmpl $0x336ec578, (%ebx)
     jne fail
     mov 24(%ebx), %esi
@@ -23,6 +24,7 @@ _start:
     .text
     .long 0x1badb002, 0, -0x1badb002
 _start:
+    mov $0x80000, %esp
     cmp $0x2badb002, %eax
     jne fail
     mov 16(%ebx), %esi
