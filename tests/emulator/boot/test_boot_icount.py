@@ -1,4 +1,4 @@
-"""--icount: the same image and the same input give the same output, the same memory and the same number of instructions."""
+"""--icount: the same image and input give the same output, memory and number of instructions each time."""
 
 from __future__ import annotations
 
