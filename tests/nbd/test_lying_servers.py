@@ -131,26 +131,31 @@ def lies(tmp_path: Path) -> Iterator[Callable[[Script], str]]:
         each.close()
 
 
+def honest_up_to(liar: Liar, option: int) -> None:
+    """The handshake until the client sends that option; of the others all but extended headers are agreed to."""
+    liar.greet()
+    while (asked := liar.option()) != option:
+        liar.reply(asked, p.REP_ERR_UNSUP if asked == p.OPT_EXTENDED_HEADERS else p.REP_ACK)
+
+
 def replies(option: int, *answers: tuple[int, bytes] | tuple[int, bytes, int]) -> Script:
-    """Be honest up to an option, and answer that with these replies: (type, data) or (type, data, claimed length)."""
+    """Answer an option with these replies: (type, data) or (type, data, claimed length)."""
 
     def script(liar: Liar) -> None:
-        liar.greet()
-        while (asked := liar.option()) != option:
-            liar.reply(asked, p.REP_ACK if asked != p.OPT_EXTENDED_HEADERS else p.REP_ERR_UNSUP)
+        honest_up_to(liar, option)
         for answer in answers:
-            liar.reply(asked, *answer)
+            liar.reply(option, *answer)
 
     return script
 
 
 def endless(option: int, type: int, data: bytes) -> Script:
+    """Answer an option with this reply, over and over."""
+
     def script(liar: Liar) -> None:
-        liar.greet()
-        while (asked := liar.option()) != option:
-            liar.reply(asked, p.REP_ACK if asked != p.OPT_EXTENDED_HEADERS else p.REP_ERR_UNSUP)
+        honest_up_to(liar, option)
         while True:
-            liar.reply(asked, type, data)
+            liar.reply(option, type, data)
 
     return script
 
