@@ -32,6 +32,7 @@ CARRY, ZERO, INTERRUPTS = 1, 1 << 6, 1 << 9
 TOP = 1 << 63  # CF in `Core.carry`
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 
+Method = Callable[[], Any]  # of a service
 Number = tuple[int, int | None]  # a vector, and AH or AX
 Assemble = Callable[[int], bytes]  # a stub's code, by its port
 
@@ -131,15 +132,15 @@ class Service:
         self.caller = firmware.caller
         self.space = firmware.space
 
-    def calls(self) -> dict[Number, Callable[[], None]]:
+    def calls(self) -> dict[Number, Method]:
         """The declared methods by vector and function."""
-        found: dict[Number, Callable[[], None]] = {}
+        found: dict[Number, Method] = {}
         for name in dir(type(self)):
             for key in getattr(getattr(type(self), name), "answers", ()):
                 found[key] = getattr(self, name)
         return found
 
-    def perform(self, method: Callable[[], None]) -> None:
+    def perform(self, method: Method) -> None:
         """Call one of the methods. Services whose methods return a status override this."""
         method()
 
@@ -161,7 +162,7 @@ class Firmware(Device):
         self.caller = Caller(machine)
         self.rom = bytearray(b"\xf4" * ROM_SIZE)  # HLT
         self.entries: dict[int, int] = {}  # where in the ROM a vector's stub is
-        self._calls: dict[Number, tuple[Service, Callable[[], None]]] = {}
+        self._calls: dict[Number, tuple[Service, Method]] = {}
         self.vectors: list[int] = []
         self._end = STUBS
 
@@ -205,6 +206,7 @@ class Firmware(Device):
         vector, ax = self.vectors[port - FIRST_PORT], self.caller.ax
         keys = [(vector, ax)] * (ax > 0xFF) + [(vector, ax >> 8), (vector, None)]
         found = next((self._calls[key] for key in keys if key in self._calls), None)
+        self.caller.wait(False)
         if found is not None:
             service, method = found
             service.perform(method)

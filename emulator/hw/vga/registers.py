@@ -145,7 +145,7 @@ class Registers:
         red, green, blue = self.palette[number * 3 : number * 3 + 3]
         if self.dispi[ENABLE] & WIDE_DAC:
             return red, green, blue
-        return tuple((part & 63) << 2 | part >> 4 & 3 for part in (red, green, blue))  # type: ignore[return-value]
+        return _eight_bits(red), _eight_bits(green), _eight_bits(blue)
 
     def attribute_color(self, number: int) -> tuple[int, int, int]:
         """Of one of the 16 colours of text and planar modes."""
@@ -162,3 +162,8 @@ class Registers:
         for name, value in state.items():
             kept = getattr(self, name)
             setattr(self, name, bytearray(value) if isinstance(kept, bytearray) else value)
+
+
+def _eight_bits(part: int) -> int:
+    """Of six."""
+    return (part & 63) << 2 | part >> 4 & 3

@@ -28,7 +28,7 @@ class Console(Service):
 
     @call(0x10, 0x0E)
     def teletype(self) -> None:
-        self.firmware.machine.output(bytes((self.caller.al,)))  # type: ignore[attr-defined]
+        self.firmware.machine.output(bytes((self.caller.al,)))
 
     @call(0x10, 0x0F)
     def mode(self) -> None:

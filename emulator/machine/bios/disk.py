@@ -6,12 +6,11 @@ The extensions are those of "BIOS Enhanced Disk Drive Specification", version 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from struct import pack, unpack
 from typing import TYPE_CHECKING
 
 from emulator.hw.medium import BadSector
-from emulator.machine.firmware import CARRY, Service, call
+from emulator.machine.firmware import CARRY, Method, Service, call
 from emulator.x86.instruction import ES
 
 from . import data
@@ -46,7 +45,7 @@ class Disk(Service):
     def drive(self) -> BiosDrive | None:
         return self.drives.by_number.get(self.caller.dl)
 
-    def perform(self, method: Callable[[], int]) -> None:  # type: ignore[override]
+    def perform(self, method: Method) -> None:
         """All return a status: into AH, the carry flag and the BIOS data area."""
         function, is_floppy = self.caller.ah, self.caller.dl < 0x80
         if self.drive is None and function not in (0x00, 0x01, 0x08, 0x15, 0x4A, 0x4B, 0x4C, 0x4D):

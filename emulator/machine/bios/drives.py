@@ -78,7 +78,9 @@ class Drives:
 
     def _of(self, kind: int) -> list[BiosDrive]:
         emulated = self.emulation.drive if self.emulation is not None else None
-        return [emulated] * (emulated is not None and emulated.kind == kind) + self.drives[kind]  # type: ignore[list-item]
+        if emulated is not None and emulated.kind == kind:
+            return [emulated, *self.drives[kind]]
+        return self.drives[kind]
 
     def count(self, kind: int) -> int:
         return len(self._of(kind))

@@ -36,6 +36,7 @@ WITH_ALT = {
 }  # fmt: skip
 F1, F10 = 0x3B, 0x44
 CONTROL_KEYS = {keys.ESCAPE: 0x011B, keys.BACKSPACE: 0x0E08, keys.TAB: 0x0F09, keys.ENTER: 0x1C0D}
+LONGEST_BUFFER = 128  # keys; more than that is damage
 LAST_PLAIN = 0x84  # the highest key that AH = 00h and 01h know
 
 
@@ -104,14 +105,12 @@ class Keyboard(Service):
 
     # -- INT 16h --------------------------------------------------------------------------------------------
 
-    def perform(self, method: object) -> None:
-        """Nobody waits but in `read`."""
-        self.caller.wait(False)
-        method()  # type: ignore[operator]
-
     def _next(self, enhanced: bool) -> int | None:
         """The first key in the buffer that the caller can know; others are dropped."""
-        while (head := self.get(data.BUFFER_HEAD, 2)) != self.get(data.BUFFER_TAIL, 2):
+        for _ in range(LONGEST_BUFFER):
+            head = self.get(data.BUFFER_HEAD, 2)
+            if head == self.get(data.BUFFER_TAIL, 2):
+                break
             code = self.get(0x400 + head, 2)
             if enhanced:
                 return code

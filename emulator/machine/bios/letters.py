@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.hw.vga.memory import SPREAD
+from emulator.hw.vga.memory import FONT_LINES, SPREAD
 
 from . import data
 from .modes import PLANAR
@@ -44,7 +44,8 @@ class Letters:
                 cells[1::2] = bytes((attribute,)) * count
             self.space.write(place, cells)
             return
-        for number in range(column, column + count):
+        mode = self.video.mode
+        for number in range(column, column + min(count, mode.columns * mode.rows)):
             self._draw(number % self.video.columns, row + number // self.video.columns, character, attribute or 0)
 
     def scroll(self, lines: int, window: Window, attribute: int, page: int) -> None:
@@ -68,7 +69,7 @@ class Letters:
     def _glyph(self, character: int) -> bytes:
         """By the vector that programs may change."""
         video = self.video
-        pointer, height = video.get(0x43 * 4, 4), video.get(data.CHARACTER_HEIGHT)
+        pointer, height = video.get(0x43 * 4, 4), min(video.get(data.CHARACTER_HEIGHT), FONT_LINES)
         return self.space.read((pointer >> 16) * 16 + (pointer & 0xFFFF) + character * height, height)
 
     def _draw(self, column: int, row: int, character: int, color: int) -> None:
@@ -87,7 +88,7 @@ class Letters:
         view, size = self.memory.linear.view, 8 if self.video.mode.kind != PLANAR else 4
         assert view is not None
         height, line = self.video.get(data.CHARACTER_HEIGHT), self.video.columns * size
-        first, last = top * height, (bottom + 1) * height
+        first, last = top * height, min((bottom + 1) * height, len(view) // max(line, 1))
         blank = SPREAD[color & 15].to_bytes(4, "little") if size == 4 else bytes((color,)) * 8
         old = bytes(view[: last * line])
         for number in range(first, last):

@@ -7,9 +7,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.hw.pci import BARS, BUS_MASTER, COMMAND, INTERRUPT_LINE, IO_SPACE, MEMORY_SPACE, ROM_BAR, PciBus
-from emulator.machine.firmware import CARRY, Service, call
+from emulator.machine.firmware import CARRY, Method, Service, call
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emulator.hw.pci import PciFunction
     from emulator.machine.firmware import Firmware
 
 SIGNATURE = 0x20494350  # "PCI "
@@ -58,9 +61,9 @@ class Pci(Service):
 
     # -- INT 1Ah --------------------------------------------------------------------------------------------
 
-    def perform(self, method: object) -> None:
+    def perform(self, method: Method) -> None:
         """All return a status: into AH and the carry flag."""
-        status = method()  # type: ignore[operator]
+        status = method()
         self.caller.ah = status
         self.caller.set_flag(CARRY, status != SUCCESS)
 
@@ -71,9 +74,9 @@ class Pci(Service):
         caller.al, caller.cl = 1, 0  # configuration mechanism 1, one bus
         return SUCCESS
 
-    def _find(self, matches: object) -> int:
+    def _find(self, matches: Callable[[PciFunction], bool]) -> int:
         """The card with number SI of those that match."""
-        found = [place for place, card in sorted(self.pci.functions.items()) if matches(card)]  # type: ignore[operator]
+        found = [place for place, card in sorted(self.pci.functions.items()) if matches(card)]
         if self.caller.si >= len(found):
             return NOT_FOUND
         slot, number = found[self.caller.si]

@@ -51,11 +51,6 @@ class System(Service):
 
     # -- INT 15h --------------------------------------------------------------------------------------------
 
-    def perform(self, method: object) -> None:
-        """Nobody waits but in `wait`."""
-        self.caller.wait(False)
-        method()  # type: ignore[operator]
-
     def _succeed(self) -> None:
         self.caller.ah = 0
         self.caller.set_flag(CARRY, False)

@@ -19,7 +19,7 @@ from emulator.hw.vga.registers import (
     Y_OFFSET,
     Y_SIZE,
 )  # fmt: skip
-from emulator.machine.firmware import ROM, Service, call
+from emulator.machine.firmware import ROM, Method, Service, call
 
 from . import data, modes
 
@@ -76,9 +76,9 @@ class Vbe(Service):
         self.modes = firmware.add_code(pack(f"<{len(MODES) + 1}H", *MODES, END))
         self.mode = 0  # 0: none of these
 
-    def perform(self, method: object) -> None:
+    def perform(self, method: Method) -> None:
         """All return a status in AX."""
-        self.caller.ax = method()  # type: ignore[operator]
+        self.caller.ax = method()
 
     def _get(self, index: int) -> int:
         self.firmware.machine.bus.write(INDEX, 2, index)

@@ -23,7 +23,7 @@ KEEP_MEMORY = 0x80
 COLOR_VGA = 8  # AH = 1Ah: the display's code
 NO_CURSOR = 0x20
 SUPPORTED = 0x1A
-LONGEST_STRING = 4096
+LONGEST_STRING = 2048
 
 
 class Video(Service):

@@ -50,6 +50,8 @@ def test_any_registers(machine: Pc, seed: int) -> None:
             segment.selector = values.choice((0, 0x40, 0xA000, 0xB800, 0xF000, 0xFFFF, values.randrange(0x10000)))
             segment.base = segment.selector << 4
         cpu.segments[CS].base = ROM
+        if values.random() < 0.3:  # the BIOS's own data is in reach of every program
+            machine.space.write(0x400 + values.randrange(0x100), values.randbytes(values.choice((1, 2, 64))))
         vector, function = values.choice(numbers)
         if function is not None:
             cpu.registers[0] = function if function > 0xFF else function << 8 | values.randrange(256)
