@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,16 +71,15 @@ class Processor:
         made = handlers()
         core = self.core
         table = (ctypes.c_uint64 * len(addresses))(*addresses)
-        op_room, block_room = (Op.ctype * ops)(), (Block.ctype * (ops // 4))()
-        self._keep += [table, op_room, block_room]
+        self._keep.append(table)
         core.handlers = ctypes.addressof(table)
         for field in ("variants", "near", "indexed", "silent", "fused"):
             numbers = getattr(made, field)
             array = (ctypes.c_uint16 * len(numbers))(*numbers)
             self._keep.append(array)
             setattr(core, field, ctypes.addressof(array))
-        core.ops, core.op_limit = ctypes.addressof(op_room), ops
-        core.blocks, core.block_limit = ctypes.addressof(block_room), ops // 4
+        core.ops, core.op_limit = self._room(ops * Op.size), ops
+        core.blocks, core.block_limit = self._room(ops // 4 * Block.size), ops // 4
         core.stop.handler = table[STOP]
 
     def _use_native_clock(self, start: int | None) -> None:
@@ -90,6 +90,12 @@ class Processor:
         self.core.clock_gettime = ctypes.cast(libc.clock_gettime, ctypes.c_void_p).value
         self.core.clock_start = start
         self.core.clock = self.code.address("time_now")
+
+    def _room(self, size: int) -> int:
+        """The address of memory that costs nothing until it is used."""
+        room = mmap.mmap(-1, size)
+        self._keep.append(room)
+        return ctypes.addressof(ctypes.c_char.from_buffer(room))
 
     def reset(self) -> None:
         reset(self.core.cpu)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.native import Export, RawIR, Unit, source_key, u64
 from emulator.native.load import load
 from emulator.softmmu.mmu import UNIT as SOFTMMU
-from emulator.x86.host import available
+from emulator.x86.host import available, host_features
 
 from ..core import Core, Op
 from ..forms import MAIN
@@ -78,7 +78,7 @@ def attach(processor: Processor, hot: int) -> Any:
 
     None where it cannot be: the host is another, or gives no memory for code.
     """
-    if not available():
+    if not available() or "LAHF" not in host_features():
         return None
     try:
         room = Room(ROOM)
