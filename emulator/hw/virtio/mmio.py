@@ -25,15 +25,21 @@ MAX_ALIGN = 1 << 16  # of a legacy ring
 FIELDS = ("selected", "device_word", "driver_word", "page_size", "align", "pending")
 
 
+# Of a queue's addresses: which, and where in it the 32 bits are
+ADDRESSES = {
+    0x80: ("descriptors", 0), 0x84: ("descriptors", 32), 0x90: ("available", 0), 0x94: ("available", 32),
+    0xA0: ("used", 0), 0xA4: ("used", 32),
+}  # fmt: skip
+
+
 class Register:
-    """Offsets. Of an address of a queue the upper half follows 4 bytes on."""
+    """Offsets."""
 
     MAGIC, VERSION, DEVICE_ID, VENDOR_ID = 0x00, 0x04, 0x08, 0x0C
     DEVICE_FEATURES, DEVICE_FEATURES_SELECT, DRIVER_FEATURES, DRIVER_FEATURES_SELECT = 0x10, 0x14, 0x20, 0x24
     PAGE_SIZE, QUEUE_ALIGN, QUEUE_PAGE = 0x28, 0x3C, 0x40  # legacy
     QUEUE_SELECT, QUEUE_SIZE_MAX, QUEUE_SIZE, QUEUE_READY, QUEUE_NOTIFY = 0x30, 0x34, 0x38, 0x44, 0x50
     INTERRUPT_STATUS, INTERRUPT_ACK, STATUS = 0x60, 0x64, 0x70
-    DESCRIPTORS, AVAILABLE, USED = 0x80, 0x90, 0xA0
     SHARED_MEMORY_LENGTH_LOW, SHARED_MEMORY_LENGTH_HIGH, GENERATION, CONFIGURATION = 0xB0, 0xB4, 0xFC, 0x100
 
 
@@ -137,14 +143,8 @@ class VirtioMmio(Device):
                 queue.set_size(value)
             case Register.QUEUE_READY:
                 queue.ready = bool(value & 1)
-            case Register.DESCRIPTORS | Register.AVAILABLE | Register.USED:
-                self._set_address(queue, register, 0, value)
-            case _ if register - 4 in (Register.DESCRIPTORS, Register.AVAILABLE, Register.USED):
-                self._set_address(queue, register - 4, 32, value)
-
-    def _set_address(self, queue: Queue, register: int, shift: int, value: int) -> None:
-        names = {Register.DESCRIPTORS: "descriptors", Register.AVAILABLE: "available", Register.USED: "used"}
-        queue.set_address(names[register], shift, value)
+            case _ if register in ADDRESSES:
+                queue.set_address(*ADDRESSES[register], value)
 
     def _set_up_legacy(self, queue: Queue, register: int, value: int) -> None:
         match register:
