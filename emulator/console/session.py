@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from emulator.hw.vga.picture import text_screen
@@ -35,6 +37,7 @@ from .terminal import Terminal
 from .trace import trace
 
 LEFT, NOT_EXPECTED, GUEST_ERROR, SIGNALLED = 0, 1, 124, 128
+RENEWED = 1.0  # seconds between two pictures of the screen
 LOOK = 0.25  # seconds between two looks at the screen, by a script
 RETRY = 0.5  # seconds between two tries to write to a host without space
 
@@ -48,7 +51,7 @@ class Wishes:
     """What a person wants to see of a machine."""
 
     serial: str = "stdio"  # stdio, file:PATH, pty or none
-    display: str = "none"  # none or text
+    display: str = "none"  # none, text in the terminal, or png: the file of the screenshot, renewed each second
     screenshot: str | None = None  # a file for the screen at the end
     steps: Sequence[tuple[str, str]] = ()  # of a script
     timeout: float | None = None  # seconds
@@ -92,8 +95,7 @@ class Session:
                 stack.callback(self.wishes.complain, str(error))
                 status = GUEST_ERROR
             finally:
-                if self.wishes.screenshot is not None:
-                    self.machine.screenshot(self.wishes.screenshot)
+                self._picture()
         return status if status == GUEST_ERROR else self._verdict(status)
 
     # -- consoles -------------------------------------------------------------------------------------------
@@ -107,6 +109,8 @@ class Session:
             self.sinks.append(self.script.feed)
             if not self.machine.config.icount:  # which threads would disturb
                 self._every(LOOK, self._look, stack)
+        if self.wishes.display == "png":
+            self._every(RENEWED, self._picture, stack)
         kind, _, path = self.wishes.serial.partition(":")
         if kind == "file":
             self.sinks.append(file_sink(path))
@@ -118,6 +122,13 @@ class Session:
                 stack.enter_context(ScreenInTerminal(self.machine))
             else:
                 self.sinks.append(terminal.show)
+
+    def _picture(self) -> None:
+        """The file of the screenshot, replaced as a whole."""
+        if self.wishes.screenshot is not None:
+            new = f"{self.wishes.screenshot}.new{Path(self.wishes.screenshot).suffix}"
+            self.machine.screenshot(new)
+            os.replace(new, self.wishes.screenshot)
 
     def _look(self) -> None:
         """What a script waits for may stand on the screen."""

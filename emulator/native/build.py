@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .cache import ObjectCache
 from .errors import BuildError
@@ -115,24 +115,28 @@ def compile_unit(unit: Unit) -> bytes:
 
 @contextlib.contextmanager
 def progress_bar(title: str = "Compiling the emulator") -> Iterator[Listener]:
-    """A listener that draws a bar, only once there is something to build."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    bar = Bar(
-        TextColumn(title),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[unit]}"),
-    )
-    task = bar.add_task(title, total=None, unit="")
+    """A listener that draws a bar on standard error, only once there is something to build."""
+    bars: list[Any] = []
 
     def show(event: Progress) -> None:
-        bar.start()
-        bar.update(task, completed=event.done, total=event.total, unit=event.unit)
+        if not bars:
+            bars.append(_new_bar(title))
+        bars[0].update(bars[0].task_ids[0], completed=event.done, total=event.total, unit=event.unit)
 
     try:
         yield show
     finally:
-        bar.stop()
+        for bar in bars:
+            bar.stop()
+
+
+def _new_bar(title: str) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Bar(*columns, TextColumn("{task.fields[unit]}"), console=Console(stderr=True))
+    bar.add_task(title, total=None, unit="")
+    bar.start()
+    return bar

@@ -5,12 +5,14 @@ A library stays loaded as long as the process lives: machine code may be on any 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .build import build, with_used
+from .build import build, progress_bar, with_used
 from .cache import ObjectCache
 from .errors import BuildError
 from .llvm import binding
@@ -62,11 +64,17 @@ def load_all(
     """Load several units; what is missing is built at the same time."""
     with _lock:
         if any(unit.key not in _loaded for unit in units):
-            objects = build(units, cache=cache, progress=progress)
+            with _shown(progress) as listener:
+                objects = build(units, cache=cache, progress=listener)
             for part in with_used(units):
                 if part.key not in _loaded:
                     _loaded[part.key] = Library(part, _link(part, objects[part.key]))
         return [_loaded[unit.key] for unit in units]
+
+
+def _shown(progress: Listener | None) -> AbstractContextManager[Listener | None]:
+    """A bar on a terminal, where nobody else shows how far a build is."""
+    return progress_bar() if progress is None and sys.stderr.isatty() else nullcontext(progress)
 
 
 @cache

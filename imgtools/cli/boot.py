@@ -61,7 +61,7 @@ def run(arguments: Any) -> int:
         wishes = Wishes(
             serial=arguments.serial or ("none" if arguments.display == "text" else "stdio"),
             display=arguments.display or "none",
-            screenshot=arguments.screenshot,
+            screenshot=arguments.screenshot or ("screen.png" if arguments.display == "png" else None),
             steps=arguments.steps,
             timeout=arguments.timeout,
             trace=arguments.trace,

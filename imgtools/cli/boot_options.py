@@ -8,6 +8,7 @@ from imgtools.cli.getopt import Command, Option
 MEGABYTE = 1 << 20
 INTERFACES = ("ide", "virtio", "floppy")
 DEVICES = ("virtio-rng", "virtio-console", "virtio-mmio")
+DISPLAYS = ("none", "text", "png")
 NETWORKS = ("none", "virtio", "e1000")
 DRIVE_OPTIONS = ("file", "if", "format", "media", "readonly", "snapshot", "serial")
 
@@ -124,9 +125,10 @@ COMMAND = Command(
             "",
             "display",
             "KIND",
-            "none (the default), or text: the screen in the terminal",
-            parse=one_of(("none", "text"), "--display"),
-            values=("none", "text"),
+            "none (the default), text: the screen in the terminal, or png: the file of --screenshot, or screen.png, "
+            "renewed each second",
+            parse=one_of(DISPLAYS, "--display"),
+            values=DISPLAYS,
         ),
         Option("screenshot", "", "screenshot", "FILE", "write the screen at the end to a PNG file, or as text"),
         Option(

@@ -113,6 +113,44 @@ def test_serial_port_to_a_file_and_the_screen(tmp_path: Path) -> None:
     assert "W" in text.read_text()
 
 
+def test_the_screen_in_a_file(tmp_path: Path) -> None:
+    """It is there while the guest waits, and nothing else is."""
+    image = build(tmp_path, "-DWAITS")
+    picture = tmp_path / "pictures" / "screen.png"
+    picture.parent.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "imgtools",
+        "boot",
+        "-f",
+        "raw",
+        "--display",
+        "png",
+        "--screenshot",
+        picture,
+        image,
+    ]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert process.stdin is not None
+    while not picture.exists():
+        time.sleep(0.1)
+        assert process.poll() is None
+    process.stdin.write(b"x")
+    process.stdin.close()
+    assert process.wait(60) == ENDED and picture.read_bytes().startswith(b"\x89PNG")
+    assert list(picture.parent.iterdir()) == [picture]
+
+
+def test_first_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the emulator is compiled, a terminal shows how far that is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    terminal = on_a_terminal(build(tmp_path))
+    terminal.expect("Compiling the emulator", timeout=120)
+    terminal.expect("W", timeout=300)
+    terminal.expect(pexpect.EOF)
+
+
 def test_trace(tmp_path: Path) -> None:
     done = boot("-f", "raw", "--trace", "ports", "--trace", "disks", build(tmp_path))
     events = [json.loads(line) for line in done.errors.splitlines()]
