@@ -307,3 +307,27 @@ def test_fuzz_registers(transport):
             else:
                 card.write_config(offset, size, value & (1 << 8 * size) - 1)
         driver.machine.bus.run_events(0)
+
+
+def test_access_by_configuration_space():
+    """Firmware that cannot reach the window has a way by a capability (4.1.4.9)."""
+    driver = Driver(VirtioRng(), "modern", size=16)
+    transport, place = driver.transport, driver.transport.capabilities[5]
+
+    def aim(bar, offset, length):
+        transport.config_write(place + 4, 1, bar)
+        transport.config_write(place + 8, 4, offset)
+        transport.config_write(place + 12, 4, length)
+
+    aim(4, 0x14, 1)
+    assert transport.config_read(place + 16, 1) == 15
+    driver.rings[0].add([(BUFFERS, 64, WRITE)])
+    aim(4, transport.places[2] - transport.places[1], 2)
+    transport.config_write(place + 16, 2, 0)
+    assert driver.rings[0].finished()
+    aim(4, transport.places[3] - transport.places[1], 1)
+    assert transport.config_read(place + 16, 1) == 1 and not driver.machine.high
+    for bar, offset, length in ((4, 1 << 20, 4), (4, 2, 4), (4, 0, 3), (7, 0, 4), (4, 0x3FFF, 2)):
+        aim(bar, offset, length)
+        transport.config_write(place + 16, 4, 0)
+        assert transport.config_read(place + 16, 4) == 0
