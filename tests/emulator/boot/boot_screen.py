@@ -11,7 +11,7 @@ from emulator.machine.config import Drive, LinuxBoot, PcConfig
 from emulator.machine.pc import Pc
 from tests.conftest import cannot_run
 
-LONGEST = 100  # seconds until a test that waits for a text fails
+LONGEST = 200  # seconds until a test that waits for a text fails
 SEABIOS = Path("/usr/share/seabios/bios-256k.bin")
 FIRMWARE = ("built-in", "seabios")
 SEEN, MISSING = 10, 11  # exit statuses of the machine

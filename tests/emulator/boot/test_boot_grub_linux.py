@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
-from boot_screen import firmware
+from boot_screen import LONGEST, MISSING, firmware
 from linux_guests import initramfs, kernel
 
 import imgtools
@@ -67,7 +68,11 @@ def test_linux_by_grub(tmp_path: Path, bios: str, interface: str, image_format: 
     with imgtools.open(str(disk)) as node:
         config = PcConfig(drives=[Drive(node, interface)], bios=firmware(bios), serial=output.extend)
         with Pc(config) as machine:
+            late = threading.Timer(LONGEST, machine.end, (MISSING,))
+            late.start()
             machine.power_on()
-            assert machine.run() == 0
+            status = machine.run()
+            late.cancel()
     text = output.decode("latin-1")
+    assert status == 0, text[-2000:]
     assert "Linux is here" in text and shown in text, text[-2000:]
