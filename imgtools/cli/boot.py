@@ -46,6 +46,8 @@ def run(arguments: Any) -> int:
             linux = LinuxBoot(read_file(arguments.kernel), initrd, arguments.append or "")
         elif arguments.initrd or arguments.append:
             raise Complaint("--initrd and --append are for --kernel")
+        if arguments.forwards and arguments.network in (None, "none"):
+            raise Complaint("--forward is for a guest with a network; see --network")
         config = PcConfig(
             memory=arguments.memory or 512 * MEGABYTE,
             drives=drives,

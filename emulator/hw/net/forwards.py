@@ -32,7 +32,7 @@ def open_forward(forward: Forward) -> socket.socket:
         reason = error.strerror or str(error)
         raise InputOutput(
             f"cannot forward port {forward.host_port} of {forward.host}: {reason}",
-            hint="choose another port of the host",
+            hint="choose another port, or an address of this host",
             errno=error.errno,
         ) from error
     return sock

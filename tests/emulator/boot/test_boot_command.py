@@ -240,6 +240,7 @@ def test_serial_port_on_a_pty(tmp_path: Path) -> None:
         (["--drive", "disk.qcow2,readonly=perhaps"], "Parameter 'readonly' expects 'on' or 'off'"),
         (["-m", "1M", "disk.qcow2"], "Invalid memory size specified"),
         (["--forward", "80", "disk.qcow2"], "--forward must be used with"),
+        (["--forward", "8080:80", "disk.qcow2"], "--forward is for a guest with a network"),
         (["--timeout", "soon", "disk.qcow2"], "Invalid number of seconds specified: soon"),
         (["--bios", "/etc/passwd", "disk.qcow2"], "a BIOS has 64 KiB to 16 MiB"),
         (["disk.qcow2", "disk.qcow2"], "Expecting one image file name"),

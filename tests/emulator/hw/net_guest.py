@@ -102,7 +102,7 @@ class Guest:
                 self.posted.get(timeout=0.005)()
             except queue.Empty:
                 pass
-            while not self.posted.empty():
+            while not self.posted.empty() and time.monotonic() < end:
                 self.posted.get()()
             self.network.run_events(self.now())
             for sock in list(self.sockets.values()):

@@ -374,6 +374,17 @@ def test_half_open_connections_are_few() -> None:
         one.run(lambda: sock.open)
 
 
+def test_a_connection_that_is_over_may_be_made_again() -> None:
+    """From the same port, while the other side still remembers the one before."""
+    with listener() as server, guest() as one:
+        for _ in range(3):
+            sock = one.connect(GATEWAY, port_of(server))
+            sock.close()
+            one.run(lambda sock=sock: sock.open)
+            server.accept()[0].close()
+            one.run(lambda sock=sock: sock.done)
+
+
 def test_http_server(tmp_path: Path) -> None:
     content = random.Random(9).randbytes(3 * MEGABYTE + 17)
     (tmp_path / "file.bin").write_bytes(content)

@@ -73,8 +73,7 @@ class Tcp:
         remote, guest = (packet.destination, segment.destination), (packet.source, segment.source)
         connection = self._connections.get((remote, guest))
         opens = segment.flags & (SYN | ACK | RST) == SYN
-        if connection is not None and connection.state == State.TIME_WAIT and opens:
-            connection.forget()
+        if opens and self._forget_finished(remote, guest):
             connection = None
         if connection is not None:
             connection.receive(segment)
@@ -103,6 +102,14 @@ class Tcp:
         connection.accept(packet, segment)
         if error not in (0, errno.EINPROGRESS):
             connection.refused(error)
+
+    def _forget_finished(self, remote: Guest, guest: Guest) -> bool:
+        """A new connection between two ends replaces one that is over (RFC 9293, section 3.6.1)."""
+        connection = self._connections.get((remote, guest))
+        if connection is None or connection.state != State.TIME_WAIT:
+            return False
+        connection.forget()
+        return True
 
     def _has_space(self) -> bool:
         """Whether there may be one more connection; the one that has been over for longest gives way."""
@@ -135,6 +142,7 @@ class Tcp:
             except OSError:
                 return
             remote, guest = (guest_view(host), port), (GUEST, guest_port)
+            self._forget_finished(remote, guest)
             if not self._has_space() or (remote, guest) in self._connections:
                 sock.close()
                 return
