@@ -13,11 +13,10 @@ import os
 import stat
 import time
 
-import mfusepy
-
 from imgtools.block.extent import READS_ZERO
 from imgtools.errors import ImageError, InputOutput, from_os_error
 from imgtools.mount.leaving import SERVER_LINK
+from imgtools.mount.library import mfusepy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
