@@ -21,6 +21,7 @@ lay out their file in the order of writes) each thread waits for its turn before
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     Work = Callable[[int, Any], int]
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Pipeline:

@@ -14,6 +14,7 @@ from imgtools.cli.opening import gate_of, named, open_named
 from imgtools.cli.progress import progress_of
 from imgtools.cli.unfinished import Unfinished
 from imgtools.operations.convert import convert
+from imgtools.operations.pipeline import processors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from imgtools.block.node import Node
 
 THREADS = 4
+"""At most, unless it is said otherwise, and no more than there are processors: they would only wait for each other."""
 SPARSE = 4096
 """Bytes of zeroes, at least, that become a hole."""
 STREAM = "-"
@@ -38,7 +40,7 @@ COMMAND = Command(
             "T",
             "threads",
             "N",
-            f"threads ({THREADS}), each with a connection where the server lets several in",
+            f"threads (one a processor, {THREADS} at most), with a connection each where the server lets several in",
             parse=number("Invalid number of threads specified", 1, 64),
         ),
         Option("allocated", "", "allocated", "", "write zeroes as data, so that the target has no holes"),
@@ -84,7 +86,7 @@ def copy(source: Node, target_name: str, arguments: Any, progress: Callable[[int
             target,
             target_is_zero=not arguments.allocated and (arguments.target_is_zero or anew),
             sparse_size=0 if arguments.allocated else SPARSE,
-            threads=arguments.threads or THREADS,
+            threads=arguments.threads or min(THREADS, processors()),
             in_order=False,
             progress=progress,
         )

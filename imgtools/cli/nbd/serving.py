@@ -23,6 +23,7 @@ from imgtools.nbd.server import Server
 from imgtools.nbd.status import Context as StatusContext
 from imgtools.nbd.status import Depth, DirtyBitmap
 from imgtools.operations.bitmap import bitmaps_of, keeps_bitmaps
+from imgtools.operations.pipeline import processors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ def workers_for(plan: Plan, export: Export) -> int:
     """How many processes serve: as many as there are processors, if several clients may come and the disk allows it."""
     from imgtools.nbd.workers import can_be_divided
 
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return processors if plan.clients != 1 and plan.run is None and can_be_divided(export) else 0
+    return processors() if plan.clients != 1 and plan.run is None and can_be_divided(export) else 0
 
 
 def open_disk(plan: Plan) -> Node:
