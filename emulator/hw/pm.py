@@ -145,8 +145,10 @@ class PowerManagement(PciFunction):
     # -- registers ------------------------------------------------------------------------------------------
 
     def read_register(self, offset: int, size: int) -> int:
-        self._look()
         timer = self._ticks() % (1 << TIMER_BITS)
+        if offset == TIMER:
+            return timer & (1 << 8 * size) - 1
+        self._look()
         registers = self.status | self.enabled << 8 * ENABLE | self.control << 8 * CONTROL | timer << 8 * TIMER
         return registers >> 8 * offset & (1 << 8 * size) - 1
 
