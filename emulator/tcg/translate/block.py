@@ -14,7 +14,7 @@ from emulator.native import Array, Ptr, addressof, function, i32, u8, u32, u64
 from emulator.softmmu.physical import find_range
 from emulator.x86.flat import NOTHING, Record, decode_flat
 
-from ..core import CODE_64, CODE_SIZE, MAX_BLOCK, Core, Op
+from ..core import CODE_64, CODE_SIZE, EMULATED, MAX_BLOCK, NO_SSE, SWITCHED, Core, Op
 from ..predecode import PASS, STALE
 from .assembler import GROUP_1_BYTE, NOT_EQUAL, TO_CMP, patch, put, with_core
 from .control import (
@@ -73,9 +73,13 @@ from .plans import (
     RETURN,
     RM_BYTE,
     SIGN,
+    SIGN_MASK,
+    STORE_VECTOR,
+    VECTOR,
     WIDEN,
 )
 from .stubs import add_stub, leave, leave_to
+from .vectors import compute_vector, sign_mask, store_vector
 
 HIGH_BYTES = 4  # without REX the 8-bit registers from here on are AH, CH, DH, BH
 BLOCK_ROOM = 1 << 14  # more bytes than any block has
@@ -109,6 +113,8 @@ def plan_of(core: Ptr[Core], record: Ptr[Record]) -> u32:
         return 0
     if kind == COMPARE_EXCHANGE and record.rm == 0:
         return 0
+    if kind in (VECTOR, STORE_VECTOR, SIGN_MASK) and core.code_kind & (EMULATED | SWITCHED | NO_SSE):
+        return 0
     return plan
 
 
@@ -126,6 +132,10 @@ def emit(t: Ptr[Translation], record: Ptr[Record], plan: u32) -> None:
         move_immediate(t, record, plan)
     elif kind == ACCUMULATOR:
         accumulate(t, record, plan)
+    elif kind == VECTOR:
+        compute_vector(t, record, plan)
+    elif kind == STORE_VECTOR:
+        store_vector(t, record, plan)
     elif kind == PUSH:
         push(t, record)
     elif kind == POP:
@@ -167,6 +177,8 @@ def emit_rare(t: Ptr[Translation], record: Ptr[Record], plan: u32) -> None:
         exchange_ax(t, record)
     elif kind == BYTE_SWAP:
         swap_bytes(t, record)
+    elif kind == SIGN_MASK:
+        sign_mask(t, record, plan)
 
 
 @function

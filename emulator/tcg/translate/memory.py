@@ -65,12 +65,18 @@ def load_address(t: Ptr[Translation], record: Ptr[Record], target: u32, size: u3
 
 
 @function
-def operand(t: Ptr[Translation], record: Ptr[Record], access: u32, size: u32) -> None:
-    """The memory operand of an instruction, of `size` bits."""
+def linear_address(t: Ptr[Translation], record: Ptr[Record]) -> None:
+    """R14 becomes that of the memory operand."""
     load_address(t, record, ADDRESS, u32(record.address_size))
     if t.op.segment_base != ZERO:
         clobber_flags(t)
         with_core(t, ADD, 64, ADDRESS, u32(t.op.segment_base))
+
+
+@function
+def operand(t: Ptr[Translation], record: Ptr[Record], access: u32, size: u32) -> None:
+    """The memory operand of an instruction, of `size` bits."""
+    linear_address(t, record)
     lookup(t, access, size)
 
 

@@ -21,8 +21,8 @@ from .assembler import BYTES, MAP_SHIFT, PREFIX_SHIFT
 (
     CALLED, COPIED, ACCUMULATOR, EXCHANGE_AX, LOAD_ADDRESS, IMMEDIATE, BYTE_SWAP, WIDEN, SIGN, MULTIPLY, DIVIDE,
     DIVIDE_SIGNED, COMPARE_EXCHANGE, PUSH, PUSH_IMMEDIATE, POP, LEAVE_FRAME, JUMP, BRANCH, CALL, RETURN, JUMP_INDIRECT,
-    CALL_INDIRECT, IDLE,
-) = range(24)  # fmt: skip
+    CALL_INDIRECT, IDLE, VECTOR, STORE_VECTOR, SIGN_MASK,
+) = range(27)  # fmt: skip
 KIND_MASK = 31
 KIND_SHIFT = 16
 READS_REG, WRITES_REG, READS_RM, WRITES_RM = (1 << bit for bit in range(21, 25))
@@ -30,12 +30,17 @@ READS_FLAGS, WRITES_FLAGS, KEEPS_FLAGS = (1 << bit for bit in range(25, 28))  # 
 RM_BYTE, RM_WORD, RM_DOUBLE = (1 << bit for bit in range(28, 31))  # the memory operand's size; else the operand size
 REG_BYTE = 1 << 31
 IN_REGISTERS, ON_BYTES = 1, 2  # not with memory; an accumulator of 8 bits
+ALIGNED, QUAD = 4, 8  # a vector in memory: must be aligned, has 64 bits; 32 with RM_DOUBLE, else 128
 
 ARITHMETIC = frozenset(("ADD", "OR", "ADC", "SBB", "AND", "SUB", "XOR", "CMP", "TEST"))
 SHIFTS = frozenset(("SHL", "SHR", "SAR", "ROL", "ROR", "RCL", "RCR"))
 OTHERS = "MOV MOVZX MOVSX MOVSXD INC DEC NEG NOT XCHG XADD IMUL CMOVcc SETcc BT BTS BTR BTC BSF BSR"
 LATER = "TZCNT LZCNT POPCNT SHLD SHRD MOVBE MOVNTI CRC32"
 COPIED_MNEMONICS = ARITHMETIC | SHIFTS | frozenset(f"{OTHERS} {LATER}".split())
+WHOLE_MOVES = "MOVAPS MOVUPS MOVAPD MOVUPD MOVDQA MOVDQU LDDQU MOVNTDQ"
+VECTOR_MOVES = frozenset(f"{WHOLE_MOVES} MOVQ MOVSS MOVSD MOVLPS MOVHPS".split())
+VECTOR_LOGIC = frozenset(["ANDPS", "ANDNPS", "ORPS", "XORPS", "ANDPD", "ANDNPD", "ORPD", "XORPD"])
+VECTOR_SIZES = {"ss": RM_DOUBLE, "d": RM_DOUBLE, "sd": QUAD, "q": QUAD, "dq": 0, "ps": 0, "pd": 0}
 BIT_TESTS = frozenset(("BT", "BTS", "BTR", "BTC"))
 ONLY_READ = frozenset(("CMP", "TEST", "BT"))  # of the first operand
 ONLY_WRITTEN = frozenset(["MOV", "MOVZX", "MOVSX", "MOVSXD", "SETcc", "TZCNT", "LZCNT", "POPCNT", "MOVBE", "MOVNTI"])
@@ -74,11 +79,14 @@ def _plan(form: Form, rows: list[Encoding]) -> int:
     kind = BY_NAME.get(form.name, CALLED)
     codes = form.operands
     if kind == CALLED:
-        kind = _copied_kind(form, rows)
+        kind = _vector_kind(form) or _copied_kind(form, rows)
     plan = kind << KIND_SHIFT | _encoding(rows[0]) | _flags(form)
     if kind in (COPIED, COMPARE_EXCHANGE, MULTIPLY, DIVIDE, DIVIDE_SIGNED):
         for number, code in enumerate(codes):
             plan |= _access(form, number, code)
+    if kind in (VECTOR, STORE_VECTOR):
+        memory = codes[1 if kind == VECTOR else 0].memory_type
+        plan |= VECTOR_SIZES[memory] | (ALIGNED if VECTOR_SIZES[memory] == 0 and "unaligned" not in form.marks else 0)
     if any(code.type == "b" and code.method != "I" for code in codes):
         plan |= BYTES
     if kind == ACCUMULATOR and codes[0].text == "AL":
@@ -86,6 +94,21 @@ def _plan(form: Form, rows: list[Encoding]) -> int:
     if form.mnemonic in BIT_TESTS and codes[1].method == "G":
         plan |= IN_REGISTERS  # in memory the bit may be far from the operand
     return plan if kind else 0
+
+
+def _vector_kind(form: Form) -> int:
+    """Moves, and lanes of integers: what neither floating-point exceptions nor flags depend on."""
+    methods = tuple(code.method for code in form.operands)
+    if form.name == "PMOVMSKB_Gy_Udq":
+        return SIGN_MASK
+    if flags_written(form) or any(code.type not in VECTOR_SIZES for code in form.operands if code.method in "VWM"):
+        return CALLED
+    moves = form.mnemonic in VECTOR_MOVES
+    if methods in (("W", "V"), ("M", "V")):
+        return STORE_VECTOR if moves else CALLED
+    if methods in (("V", "W"), ("V", "M"), ("V", "W", "I")):
+        return VECTOR if moves or form.mnemonic in VECTOR_LOGIC or form.mnemonic.startswith("P") else CALLED
+    return CALLED
 
 
 def _copied_kind(form: Form, rows: list[Encoding]) -> int:

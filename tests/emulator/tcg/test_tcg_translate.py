@@ -14,7 +14,7 @@ import pytest
 from tcg_cases import Interpreter
 
 from emulator.softmmu.space import AddressSpace
-from emulator.tcg.core import EXCEPTION, PF, REQUESTED, UD
+from emulator.tcg.core import EXCEPTION, GP, NM, PF, REQUESTED, UD
 from emulator.tcg.forms import covered
 from emulator.tcg.platform import Platform
 from emulator.tcg.processor import Processor
@@ -197,6 +197,22 @@ def test_fault_of_the_stack(guest: Long) -> None:
             assert (guest.cpu.rip, guest.cpu.registers[RSP]) == (CODE_PAGE, MISSING + 256), code
 
 
+def test_vectors(guest: Long) -> None:
+    """pxor xmm0, xmm1; movaps [rdi], xmm0: at an address that is not aligned, with CR0.TS set, and as it should be."""
+    guest.write(CODE_PAGE, "660fefc1 0f2907 ffc0 0f0b")
+    cpu = guest.cpu
+    for place, switched, expected in ((8, 0, GP), (16, 8, NM), (16, 0, UD), (8, 0, GP)):
+        cpu.cr0 = cpu.cr0 & ~8 | switched
+        guest.processor.state_changed()
+        cpu.registers[RDI] = DATA_PAGE + place
+        cpu.xmm[0].low, cpu.xmm[1].low, cpu.xmm[1].high = 1, 3, 4
+        for _ in range(2):
+            cpu.xmm[0].low, cpu.xmm[0].high = 1, 0
+            assert guest.run(CODE_PAGE) == expected
+        if expected == UD:
+            assert guest.space.read(DATA_PAGE + place, 16) == pack("<QQ", 2, 4)
+
+
 def test_loop_changes_itself(guest: Long) -> None:
     """inc eax; mov [rip+…], the opcode of `inc ecx`; dec edx; jnz: only the first turn counts in EAX."""
     guest.write(CODE_PAGE, "ffc0 c605f8ffffffc1 ffca 75f3 0f0b")
@@ -209,12 +225,12 @@ def test_loop_changes_itself(guest: Long) -> None:
 
 
 def test_loop_begins_with_a_handler(guest: Long) -> None:
-    """paddb xmm0, xmm1 has no translation, dec eax; jnz back to it have."""
-    guest.write(CODE_PAGE, "660ffcc1 ffc8 75f8 0f0b")
+    """paddb mm0, mm1 has no translation, dec eax; jnz back to it have."""
+    guest.write(CODE_PAGE, "0ffcc1 ffc8 75f9 0f0b")
     guest.cpu.registers[RAX] = 200
-    guest.cpu.xmm[1].low, guest.cpu.xmm[0].low = 1, 0
+    guest.cpu.x87[0].significand, guest.cpu.x87[1].significand = 0, 1
     assert guest.run(CODE_PAGE) == UD
-    assert guest.cpu.xmm[0].low == 200
+    assert guest.cpu.x87[0].significand == 200
 
 
 def test_loop_calls_what_changes(guest: Long) -> None:
