@@ -63,6 +63,7 @@ class Bench:
         yield from self.large_tables()
         yield from self.snapshots()
         yield from self.amendments()
+        yield from self.resizes()
         yield from self.requests()
         yield from self.starts()
 
@@ -135,6 +136,22 @@ class Bench:
             work, [[*IMGTOOLS, *words]], [["qemu-img", *words]], 0.5, runs=min(self.runs, 3), before=make
         )
         os.unlink(path)
+
+    def resizes(self) -> Iterator[Row]:
+        """Each on a new image: growing by clusters that are all mapped, and giving such clusters back."""
+        path = self.path("resized.qcow2")
+        for work, before, words in (
+            ("resize: by 128 GiB with metadata", "off", ["--preallocation=metadata", path, "256G"]),
+            ("resize: --shrink by 16 GiB with metadata", "metadata", ["--shrink", path, str(112 * GIB)]),
+        ):
+            if self.wanted(work):
+
+                def make(before: str = before) -> None:
+                    run(["qemu-img", "create", "-f", "qcow2", "-o", f"preallocation={before}", path, str(128 * GIB)])
+
+                words = ["resize", "-q", *words]
+                yield side_by_side(work, [[*IMGTOOLS, *words]], [["qemu-img", *words]], 1.0, runs=3, before=make)
+                os.unlink(path)
 
     def snapshots(self) -> Iterator[Row]:
         """Each on an image of its own: as many snapshots as there are runs are made, applied, and deleted."""

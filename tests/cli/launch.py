@@ -1,11 +1,17 @@
-"""Running the program as people do: as a process, under its own name or a peer's."""
+"""Running the program as people do: as a process, under its own name or a peer's. Or, quicker, in this process."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from imgtools.cli.program import main
+
+Outcome = tuple[int, str, str]
+"""Exit status, what was printed, and the complaints."""
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -39,3 +45,24 @@ def run(program: Path, *words: str, cwd: Path, **more: object) -> subprocess.Com
         timeout=60,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},  # type: ignore[call-overload]
     )
+
+
+def run_in_process(words: list[str]) -> Outcome:
+    """What the program says to a command line under the peer's name."""
+    out, err = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO())
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = out, err
+    try:
+        status = main(["qemu-img", *words])
+    finally:
+        sys.stdout, sys.stderr = before
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        assert isinstance(stream.buffer, io.BytesIO)
+        texts.append(decoded(stream.buffer.getvalue()))
+    return status, texts[0], texts[1]
+
+
+def decoded(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")

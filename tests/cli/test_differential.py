@@ -7,22 +7,18 @@ DIFFERENCES with their reasons, and a case that stops to differ has to leave tha
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from imgtools.cli.program import main
 from tests.cli import commands
+from tests.cli.launch import Outcome, decoded, run_in_process
 from tests.cli.pictures import make_pictures
 from tests.conftest import require_tool
-
-Outcome = tuple[int, str, str]
 
 CASES = [line for line in commands.ALL.strip().splitlines() if line]
 
@@ -116,26 +112,6 @@ def run_peer(words: list[str], directory: Path) -> Outcome:
         ["qemu-img", *words], cwd=directory, capture_output=True, stdin=subprocess.DEVNULL, timeout=60
     )
     return done.returncode, decoded(done.stdout), decoded(done.stderr)
-
-
-def run_in_process(words: list[str]) -> Outcome:
-    out, err = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO())
-    before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = out, err
-    try:
-        status = main(["qemu-img", *words])
-    finally:
-        sys.stdout, sys.stderr = before
-    texts = []
-    for stream in (out, err):
-        stream.flush()
-        assert isinstance(stream.buffer, io.BytesIO)
-        texts.append(decoded(stream.buffer.getvalue()))
-    return status, texts[0], texts[1]
-
-
-def decoded(text: bytes) -> str:
-    return text.decode(errors="surrogateescape")
 
 
 def normal(outcome: Outcome) -> Outcome:

@@ -30,8 +30,9 @@ class InImage:
         """Fail where a write to `count` clusters at `host` would hit metadata."""
         self.writer.refuse_overlap(host >> self.writer.bits, count)
 
-    def give_back(self, entry: int) -> None:
-        """The clusters of an L2 entry are of no use any more: count them down once nothing on disk refers to them."""
+    def give_back(self, entry: int, count: int = 1) -> None:
+        """The clusters of an L2 entry, and of those behind it in a row, are of no use any more: count them down once
+        nothing on disk refers to them."""
         writer = self.writer
         if entry & COMPRESSED:
             offset, length = writer.streams.locate(entry & ~COPIED)
@@ -39,7 +40,7 @@ class InImage:
             writer.refcounts.free_later(first, ((offset + length - 1) >> writer.bits) - first + 1)
             writer.node.forget_decompressed()
         elif entry & OFFSET_MASK:
-            writer.refcounts.free_later((entry & OFFSET_MASK) >> writer.bits, 1)
+            writer.refcounts.free_later((entry & OFFSET_MASK) >> writer.bits, count)
 
 
 class InDataFile:
@@ -54,7 +55,7 @@ class InDataFile:
     def refuse_overlap(self, host: int, count: int) -> None:
         """The data file holds no metadata."""
 
-    def give_back(self, entry: int) -> None:
-        """The guest has zeroed or discarded the cluster: its space can go at once, whatever the entry says."""
+    def give_back(self, entry: int, count: int = 1) -> None:
+        """The guest has zeroed or discarded clusters: their space can go at once, whatever the entries say."""
         if entry & COPIED and self.writer.node.pass_discard:
-            self.writer.data.discard(entry & OFFSET_MASK, self.writer.size)
+            self.writer.data.discard(entry & OFFSET_MASK, count * self.writer.size)

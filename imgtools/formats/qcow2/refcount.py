@@ -21,7 +21,7 @@ from imgtools.formats.qcow2.mapping import LITTLE, read_table, to_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import NoReturn
 
     from imgtools.block.node import Storage
@@ -355,6 +355,8 @@ class Refcounts:
 
     def free_later(self, first: int, count: int) -> None:
         """Give clusters back once nothing on disk refers to them any more."""
+        if self.pending and sum(self.pending[-1]) == first:
+            first, count = self.pending[-1][0], self.pending.pop()[1] + count
         self.pending.append((first, count))
 
     # Writing back.
@@ -379,15 +381,28 @@ class Refcounts:
 
     def release_pending(self) -> list[tuple[int, int]]:
         """Lower the counts of all that is pending; answers the runs of clusters that became free."""
-        freed = []
+        freed: list[tuple[int, int]] = []
         for first, count in joined(self.pending):
             self.storage.event("cluster_free")
             self.add(first, count, -1)
-            freed += [(cluster, 1) for cluster in range(first, first + count) if not self.get(cluster)]
+            freed += self._free_runs(first, count)
         self.pending.clear()
         if freed:
             self.free_byte = 0
         return joined(freed)
+
+    def _free_runs(self, first: int, count: int) -> Iterator[tuple[int, int]]:
+        """The runs of clusters in a range to which nothing refers."""
+        end = first + count
+        while first < end:
+            index, position = divmod(first, self.per_block)
+            number = min(end - first, self.per_block - position)
+            counts = self.block(index)
+            if counts is None or not any(counts[position : position + number]):
+                yield first, number
+            else:
+                yield from ((first + i, 1) for i in range(number) if not counts[position + i])
+            first += number
 
 
 def joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -253,17 +253,24 @@ class Writer(MetadataWriter):
 
     def _mark_entries(self, table: array[int], index: int, start: int, stop: int, keep_space: bool, zero: bool) -> None:
         entry = self.mapping.zero_flag if zero else 0
-        first = (start >> self.bits) & (self.mapping.entries - 1)
-        for position in range(first, first + ((stop - start + self.size - 1) >> self.bits)):
-            old = table[position]
+        position = (start >> self.bits) & (self.mapping.entries - 1)
+        last = position + ((stop - start + self.size - 1) >> self.bits)
+        while position < last:
+            old, following = table[position], position + 1
+            packed = bool(old & COMPRESSED)
+            # Clusters that lie in a row, or are alike, are one run.
+            step = self.size if old & self.mapping.place_mask else 0
+            while not packed and following < last and table[following] == old + step * (following - position):
+                following += 1
+            count, new = following - position, entry
             if not old and self.node.backing is None:
-                continue  # nothing there reads as zeroes already
-            if entry and keep_space and old & self.mapping.place_mask and not old & COMPRESSED:
+                new = old  # nothing there reads as zeroes already
+            elif entry and keep_space and step and not packed:
                 new = old | entry
-            else:
-                new = entry
-                if new != old:
-                    self.place.give_back(old)
+            elif new != old:
+                self.place.give_back(old, count)
             if new != old:
-                table[position] = new
+                step = step if new == old | entry and step else 0
+                table[position:following] = array("Q", [new + step * number for number in range(count)])
                 self.mapping.dirty.add(index)
+            position = following

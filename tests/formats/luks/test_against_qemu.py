@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 import imgtools
 from imgtools.block.graph import Context
-from imgtools.cli import program
 from imgtools.errors import ImageError
 from imgtools.formats.luks import FORMAT
+from tests.cli.launch import run_in_process
 from tests.conftest import Runner, require_tool, run
 from tests.model import compare, pattern
 
@@ -39,10 +37,7 @@ def named(path: Path) -> str:
 
 def ours(*words: object) -> tuple[int, str, str]:
     """Run our command under the peer's name: (exit status, output, complaints)."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        status = program.main(["qemu-img", *map(str, words)])
-    return status, out.getvalue(), err.getvalue()
+    return run_in_process([*map(str, words)])
 
 
 def create(path: Path, size: int, choices: str = "") -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,10 @@ import imgtools
 from imgtools.block.graph import Context
 from imgtools.block.node import Node, Storage
 from imgtools.block.protocols.memory import MemoryNode
-from imgtools.cli import program
 from imgtools.errors import ImageError, UnsupportedFeature
 from imgtools.formats.qcow2 import FORMAT
 from imgtools.formats.qcow2.node import Qcow2Node
+from tests.cli.launch import run_in_process
 from tests.conftest import Runner
 from tests.crash import survives_crashes
 from tests.model import MemoryContext, Subject, check_against_model, compare, pattern, script
@@ -47,10 +45,7 @@ def named(path: Path) -> str:
 
 def ours(*words: object) -> tuple[int, str, str]:
     """Run our command under the peer's name: (exit status, output, complaints)."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        status = program.main(["qemu-img", *map(str, words)])
-    return status, out.getvalue(), err.getvalue()
+    return run_in_process([*map(str, words)])
 
 
 def create(path: Path, size: int, options: dict[str, Any]) -> None:
