@@ -145,13 +145,17 @@ class MetadataWriter:
                     self.storage.flush()
                     self.mapping.write_l1(self.header.l1_table_offset)
             if self.refcounts.pending:
-                self.storage.flush()
-                freed = self.refcounts.release_pending()
-                if not self.lazy:
-                    self.refcounts.write_back()
-                if self.node.pass_discard:
-                    for first, count in freed:
-                        self.storage.discard(first << self.bits, count << self.bits)
+                self._release_pending()
+
+    def _release_pending(self) -> None:
+        """Count down what nothing on disk refers to any more."""
+        self.storage.flush()
+        freed = self.refcounts.release_pending()
+        if not self.lazy:
+            self.refcounts.write_back()
+        if self.node.pass_discard:
+            for first, count in freed:
+                self.storage.discard(first << self.bits, count << self.bits)
 
     def _mark_dirty(self) -> None:
         if not self.header.incompatible & head.DIRTY:
@@ -164,6 +168,9 @@ class MetadataWriter:
         with self.lock:
             self.write_back()
             self.refcounts.write_back()
+            if self.refcounts.pending:  # the refcount table, where postponed counts have made it move
+                self._release_pending()
+                self.refcounts.write_back()
             if self.lazy and self.header.incompatible & head.DIRTY:
                 self._flush_files()
                 self.header.incompatible &= ~head.DIRTY

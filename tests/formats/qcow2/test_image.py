@@ -170,6 +170,17 @@ def test_a_bomb_does_not_inflate() -> None:
         tracemalloc.stop()
 
 
+def test_a_refcount_table_that_moves_for_lazy_counts_leaks_nothing() -> None:
+    """The counts, and with them a larger table, are written when the image is closed."""
+    storage = new_image(cluster_size=512, lazy_refcounts=True, refcount_bits=64)
+    before = bytes(storage.content[48:56])
+    with open_image(storage) as node:
+        node.write(68608, pattern(61441))
+    assert storage.content[48:56] != before, "the table did not move"
+    with open_image(storage) as node:
+        check_is_clean(node)
+
+
 def test_lazy_counts_are_written_when_the_image_is_closed() -> None:
     storage = new_image(lazy_refcounts=True)
     block = bytes(storage.content[2 * CLUSTER : 3 * CLUSTER])
