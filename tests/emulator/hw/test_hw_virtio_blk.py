@@ -117,12 +117,14 @@ def test_flushes(watched):
     assert watched.flushes == 2 and disk.transport.configuration(32, 1) == 0
     disk.ask(OUT, 0, bytes(512))
     assert watched.flushes == 3
+    disk.ask(WRITE_ZEROES, 0, ranges((0, 1, 0)))
+    assert watched.flushes == 4
     disk.start(0, 1, 64)
     disk.ask(OUT, 0, bytes(512))
-    assert watched.flushes == 4
+    assert watched.flushes == 5
     disk.start(F_FLUSH, 1, 64)
     disk.ask(OUT, 0, bytes(512))
-    assert watched.flushes == 4
+    assert watched.flushes == 5
 
 
 @pytest.mark.parametrize(

@@ -331,3 +331,17 @@ def test_access_by_configuration_space():
         aim(bar, offset, length)
         transport.config_write(place + 16, 4, 0)
         assert transport.config_read(place + 16, 4) == 0
+
+
+@pytest.mark.parametrize("transport", ["mmio", "mmio-legacy"])
+def test_acknowledgement(transport):
+    """What is not acknowledged remains, and a line that waits for edges gets one for it."""
+    driver = Driver(VirtioRng(), transport, size=16)
+    driver.rings[0].add([(BUFFERS, 64, WRITE)])
+    driver.rings[0].kick()
+    driver.device.configuration_changed()
+    before = driver.machine.rises
+    driver.transport.put(0x64, 1)
+    assert driver.transport.get(0x60) == 2 and driver.machine.high and driver.machine.rises == before + 1
+    driver.transport.put(0x64, 2)
+    assert driver.transport.get(0x60) == 0 and not driver.machine.high
