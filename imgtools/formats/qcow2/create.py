@@ -13,8 +13,8 @@ from imgtools.block.gate import combine, has_protocol
 from imgtools.errors import BadOption, OutOfBounds
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.header import Header
+from imgtools.formats.qcow2.lanes import CountCodec
 from imgtools.formats.qcow2.mapping import to_disk
-from imgtools.formats.qcow2.refcount import CountCodec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
-"""Arithmetic on a whole block of reference counts at once.
+"""Whole blocks of reference counts: their form on disk, and arithmetic on all counts at once.
 
-A block is taken as one large integer whose lanes are the counts. The top bit of every lane serves as a guard: where all
-counts are below it, a lane that would borrow from its neighbour is seen by its guard, and none can carry over. Blocks
-with larger counts (None is the answer then) are so rare that they may be counted one by one.
+For arithmetic a block is taken as one large integer whose lanes are the counts. The top bit of every lane serves as a
+guard: where all counts are below it, a lane that would borrow from its neighbour is seen by its guard, and none can
+carry over. Blocks with larger counts (None is the answer then) are so rare that they may be counted one by one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,44 @@ import sys
 from array import array
 
 from imgtools.formats.qcow2.mapping import LITTLE
+
+TYPECODES = {8: "B", 16: "H", 32: "I", 64: "Q"}
+
+
+class CountCodec:
+    """Reference counts of one width, from and to their form on disk."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.maximum = (1 << width) - 1
+        self.typecode = TYPECODES[max(8, width)]
+
+    def decode(self, data: bytes) -> array[int]:
+        """The counts as an array; counts narrower than a byte are expanded, the lowest bits come first."""
+        if self.width >= 8:
+            counts = array(self.typecode, data)
+            if LITTLE and self.width > 8:
+                counts.byteswap()
+            return counts
+        per_byte = 8 // self.width
+        expanded = bytearray(len(data) * per_byte)
+        for position in range(per_byte):
+            shift = position * self.width
+            expanded[position::per_byte] = data.translate(bytes(b >> shift & self.maximum for b in range(256)))
+        return array("B", expanded)
+
+    def encode(self, counts: array[int]) -> bytes:
+        """The counts as they stand on disk."""
+        if self.width >= 8:
+            if LITTLE and self.width > 8:
+                counts = counts[:]
+                counts.byteswap()
+            return counts.tobytes()
+        per_byte, raw = 8 // self.width, counts.tobytes()
+        packed = 0
+        for position in range(per_byte):
+            packed |= int.from_bytes(raw[position::per_byte], "little") << (position * self.width)
+        return packed.to_bytes(len(raw) // per_byte, "little")
 
 
 def add(counts: array[int], small: bytes | bytearray, sign: int, maximum: int) -> array[int] | None:

@@ -24,7 +24,7 @@ from array import array
 from imgtools.block.extent import COMPRESSED as COMPRESSED_KIND
 from imgtools.block.extent import DATA, HOLE, ZERO
 from imgtools.errors import CorruptImage
-from imgtools.formats.qcow2.header import DATA_FILE
+from imgtools.formats.qcow2.header import DATA_FILE, EXTENDED_L2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -302,3 +302,12 @@ class Mapping:
         self.storage.event("l1_update")
         self.storage.write(offset, to_disk(self.l1))
         self.l1_dirty = False
+
+
+def make_mapping(storage: Storage, header: Header, lock: RLock) -> Mapping:
+    """The tables of an image, in the form that their entries have."""
+    if header.incompatible & EXTENDED_L2:
+        from imgtools.formats.qcow2.subclusters import SubclusterMapping
+
+        return SubclusterMapping(storage, header, lock)
+    return Mapping(storage, header, lock)

@@ -27,7 +27,7 @@ from imgtools.errors import BadOption, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.events import EventfulData
 from imgtools.formats.qcow2.extents import layer_columns, layer_extents
-from imgtools.formats.qcow2.mapping import COPIED, OFFSET_MASK, ZERO_FLAG, Mapping
+from imgtools.formats.qcow2.mapping import COPIED, OFFSET_MASK, ZERO_FLAG, make_mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -232,6 +232,8 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
                 if self.has_bitmaps and not self.context.checking:
                     self.bitmaps.use()
                 if self._writer is None:
+                    from imgtools.formats.qcow2.write import make_writer
+
                     self._writer = make_writer(self)
         return self._writer
 
@@ -419,23 +421,3 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
                 self._writer = None
         finally:
             super().close()
-
-
-def make_mapping(storage: Storage, header: Header, lock: RLock) -> Mapping:
-    """The tables of an image, in the form that their entries have."""
-    if header.incompatible & head.EXTENDED_L2:
-        from imgtools.formats.qcow2.subclusters import SubclusterMapping
-
-        return SubclusterMapping(storage, header, lock)
-    return Mapping(storage, header, lock)
-
-
-def make_writer(node: Qcow2Node) -> Writer:
-    """What writes to an image, for the form of its entries."""
-    if node.header.incompatible & head.EXTENDED_L2:
-        from imgtools.formats.qcow2.subcluster_write import SubclusterWriter
-
-        return SubclusterWriter(node)
-    from imgtools.formats.qcow2.write import Writer
-
-    return Writer(node)

@@ -16,8 +16,8 @@ from errno import EINVAL
 from imgtools.align import div_up
 from imgtools.errors import CorruptImage, OutOfBounds
 from imgtools.formats.qcow2.header import MAX_REFCOUNT_TABLE_BYTES
-from imgtools.formats.qcow2.lanes import equal_to
-from imgtools.formats.qcow2.mapping import LITTLE, read_table, to_disk
+from imgtools.formats.qcow2.lanes import CountCodec, equal_to
+from imgtools.formats.qcow2.mapping import read_table, to_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,44 +28,7 @@ if TYPE_CHECKING:
     from imgtools.formats.qcow2.header import Header
 
 CACHE_BYTES = 16 << 20
-TYPECODES = {8: "B", 16: "H", 32: "I", 64: "Q"}
 TABLE_OFFSET_MASK = 0xFFFF_FFFF_FFFF_FE00
-
-
-class CountCodec:
-    """Reference counts of one width, from and to their form on disk."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.maximum = (1 << width) - 1
-        self.typecode = TYPECODES[max(8, width)]
-
-    def decode(self, data: bytes) -> array[int]:
-        """The counts as an array; counts narrower than a byte are expanded, the lowest bits come first."""
-        if self.width >= 8:
-            counts = array(self.typecode, data)
-            if LITTLE and self.width > 8:
-                counts.byteswap()
-            return counts
-        per_byte = 8 // self.width
-        expanded = bytearray(len(data) * per_byte)
-        for position in range(per_byte):
-            shift = position * self.width
-            expanded[position::per_byte] = data.translate(bytes(b >> shift & self.maximum for b in range(256)))
-        return array("B", expanded)
-
-    def encode(self, counts: array[int]) -> bytes:
-        """The counts as they stand on disk."""
-        if self.width >= 8:
-            if LITTLE and self.width > 8:
-                counts = counts[:]
-                counts.byteswap()
-            return counts.tobytes()
-        per_byte, raw = 8 // self.width, counts.tobytes()
-        packed = 0
-        for position in range(per_byte):
-            packed |= int.from_bytes(raw[position::per_byte], "little") << (position * self.width)
-        return packed.to_bytes(len(raw) // per_byte, "little")
 
 
 class Refcounts:

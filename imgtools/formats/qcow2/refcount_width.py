@@ -13,8 +13,9 @@ from array import array
 from imgtools.align import div_up
 from imgtools.errors import OutOfBounds
 from imgtools.formats.qcow2.header import MAX_REFCOUNT_TABLE_BYTES
+from imgtools.formats.qcow2.lanes import CountCodec
 from imgtools.formats.qcow2.mapping import to_disk
-from imgtools.formats.qcow2.refcount import TABLE_OFFSET_MASK, CountCodec
+from imgtools.formats.qcow2.refcount import TABLE_OFFSET_MASK
 from imgtools.formats.qcow2.resize import end_of_file
 
 TYPE_CHECKING = False

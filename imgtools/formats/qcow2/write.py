@@ -10,6 +10,7 @@ from array import array
 
 from imgtools.errors import BadOption, ImageError, InputOutput
 from imgtools.formats.qcow2.compression import StreamLocator
+from imgtools.formats.qcow2.header import EXTENDED_L2
 from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, ZERO_FLAG
 from imgtools.formats.qcow2.metadata import MetadataWriter
 from imgtools.formats.qcow2.placement import InDataFile, InImage
@@ -274,3 +275,12 @@ class Writer(MetadataWriter):
                 table[position:following] = array("Q", [new + step * number for number in range(count)])
                 self.mapping.dirty.add(index)
             position = following
+
+
+def make_writer(node: Qcow2Node) -> Writer:
+    """What writes to an image, for the form of its entries."""
+    if node.header.incompatible & EXTENDED_L2:
+        from imgtools.formats.qcow2.subcluster_write import SubclusterWriter
+
+        return SubclusterWriter(node)
+    return Writer(node)

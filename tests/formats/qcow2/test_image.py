@@ -13,8 +13,8 @@ from imgtools.block.graph import Context
 from imgtools.block.protocols.memory import MemoryNode
 from imgtools.errors import CorruptImage, ImageError, OutOfBounds, ReadOnly
 from imgtools.formats.qcow2 import FORMAT
+from imgtools.formats.qcow2.lanes import CountCodec
 from imgtools.formats.qcow2.node import Qcow2Node
-from imgtools.formats.qcow2.refcount import CountCodec
 from tests.model import MemoryContext, check_is_clean, compare, pattern
 
 CLUSTER = 4096

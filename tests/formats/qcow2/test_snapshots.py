@@ -11,9 +11,9 @@ import imgtools
 from imgtools.block.protocols.memory import MemoryNode
 from imgtools.errors import BadOption, CorruptImage, ImageError, NotFound
 from imgtools.formats.qcow2 import FORMAT, lanes
+from imgtools.formats.qcow2.lanes import CountCodec
 from imgtools.formats.qcow2.node import Qcow2Node
 from imgtools.formats.qcow2.records import SNAPSHOT
-from imgtools.formats.qcow2.refcount import CountCodec
 from tests.conftest import Runner
 from tests.crash import RecordingStorage
 from tests.formats.qcow2.test_drivers import open_anything
