@@ -23,8 +23,6 @@ from .registers import (
     ICS,
     IMC,
     IMS,
-    ITR,
-    ITR_UNIT,
     LINK_CHANGED,
     MDIC,
     MDIO_DONE,
@@ -128,8 +126,6 @@ class E1000(PciFunction):
         self.transmitter.reset()
         self.causes = self.unmasked = 0
         self.io_address = 0
-        self._quiet_until = 0  # ITR: the earliest time of the next interrupt
-        self._waits = False  # for that time
         self._unsent = False  # descriptors are left for the next turn
         self._sent = [0, 0]  # frames and octets that are not in the statistics yet
         self._received = [0, 0, 0, 0]  # the same, and broadcasts and multicasts
@@ -215,26 +211,20 @@ class E1000(PciFunction):
         self._update_interrupt()
 
     def _update_interrupt(self) -> None:
+        """At once: ITR and the delays are remembered, not obeyed. What comes together is one interrupt anyway, as the
+        guest does not run meanwhile; and a guest that waits for one is woken late on a busy host.
+        """
         if not self.causes & self.unmasked:
-            self._waits = False
             self.interrupt(False)
-        elif not self._asserted:
-            now = self.clock()
-            self._waits = now < self._quiet_until
-            if not self._waits:
-                self._quiet_until = now + self.registers[ITR] * ITR_UNIT
-                self.interrupt(True)
+        else:
+            self.interrupt(True)
 
     def next_event(self) -> int | None:
-        if self._unsent:
-            return self.clock()
-        return self._quiet_until if self._waits else None
+        return self.clock() if self._unsent else None
 
     def run_events(self, now: int) -> None:
         if self._unsent:
             self._transmit()
-        if self._waits and now >= self._quiet_until:
-            self._update_interrupt()
 
     # -- frames ---------------------------------------------------------------------------------------------
 
