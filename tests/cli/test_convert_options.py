@@ -38,7 +38,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         ("-S 8k -r 3M --salvage one new", {"sparse_size": 8192, "rate_limit": 3 << 20, "salvage": True}),
         ("-n one two", {"target": "two", "target_is_zero": False}),
         ("-n --target-is-zero one two", {"target_is_zero": True}),
-        ("-B two -F qcow2 one new", {"backing": "two", "target_is_zero": False}),
+        ("-B two -F qcow2 one new", {"backing": "two", "target_is_zero": True}),
         ("-b two -F qcow2 one new", {"backing": "two"}),
     ],
 )

@@ -178,6 +178,6 @@ def test_progress_bar(capsys):
     with progress_bar("Building") as listen:
         listen(Progress(1, 2, "first"))
         listen(Progress(2, 2, "second"))
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().err
     assert "Building" in shown
     assert "2/2" in shown
