@@ -179,5 +179,6 @@ class _Conversion:
         )
 
     def _starts_as_zeroes(self, target: Node) -> bool:
-        """Whether the target is new and holds nothing, not even what a device or a server held before."""
-        return self.new is not None and starts_as_zeroes(target)
+        """Whether the target is new and holds nothing of its own, not even what a device or a server held before."""
+        reads_below = not self.backing or target.backing is not None
+        return self.new is not None and reads_below and starts_as_zeroes(target)
