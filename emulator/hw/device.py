@@ -170,6 +170,6 @@ class Bus:
             self.update(device)
 
     def reset(self) -> None:
-        for device in self.devices:
+        for device in tuple(self.devices):  # a card's windows go with its reset
             device.reset()
             self.update(device)
