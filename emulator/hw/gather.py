@@ -50,19 +50,14 @@ class Gather:
 
     def views(self, *, writable: bool = False) -> list[memoryview]:
         """The memory itself. WildAddress if there is none."""
-        window = self.space.window
-        views = []
-        for address, length in self.pieces:
-            view = window(address, length, writable=writable)
-            if view is None:
-                raise WildAddress(f"{length:#x} bytes at {address:#x} are not in RAM")
-            views.append(view)
+        views = self.space.windows(self.pieces, writable=writable)
+        if views is None:
+            raise WildAddress(f"{self.size:#x} bytes in {len(self.pieces)} pieces are not all in RAM")
         return views
 
     def written(self) -> None:
         """What `views` gave has been changed."""
-        for address, length in self.pieces:
-            self.space.written(address, length)
+        self.space.all_written(self.pieces)
 
     # -- small amounts --------------------------------------------------------------------------------------
 
@@ -92,7 +87,7 @@ class Gather:
                     disk.readinto(offset, view)
                     offset += len(view)
             else:
-                buffer = memoryview(bytearray(self.size))
+                buffer = self.space.bounce(self.size)
                 try:
                     disk.readinto(offset, buffer)
                 finally:  # a disk that fails in the middle has given what lies before

@@ -156,7 +156,14 @@ class Queue:
                 count = length // DESCRIPTOR_SIZE
                 if length % DESCRIPTOR_SIZE or not 0 < count <= MAX_INDIRECT:
                     raise RingError(f"an indirect table of {length} bytes")
-                table, index, left, nested = self._memory(address, length), 0, count, True
+                table, nested = self._memory(address, length), True
+                index = 0
+                for piece in DESCRIPTOR.iter_unpack(table):  # one after the other, as they mostly are
+                    if piece[2] & (NEXT | INDIRECT) != NEXT or piece[3] != index + 1:
+                        break
+                    yield piece[:3]
+                    index += 1
+                left = count - index
                 continue
             yield address, length, flags
             if not flags & NEXT:
