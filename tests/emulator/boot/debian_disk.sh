@@ -32,12 +32,14 @@ menuentry "Debian" {
 CONFIG
 
 # The file system behind the partition table, GRUB's core image between them (GRUB manual, "BIOS installation")
-rm -f "$target"
-truncate -s "${size}M" "$target"
-echo "$start,,L,*" | sfdisk --quiet --label dos "$target"
+disk="$target.new" # what is at its place is whole
+rm -f "$disk"
+truncate -s "${size}M" "$disk"
+echo "$start,,L,*" | sfdisk --quiet --label dos "$disk"
 mkfs.ext4 -q -F -U 6d1c0f0c-4b0e-4c52-8b57-5a3f9f0c7d11 -O ^metadata_csum_seed,^orphan_file \
-    -E offset=$((start * 512)) -d "$root" "$target" $((size * 1024 - start / 2))k
+    -E offset=$((start * 512)) -d "$root" "$disk" $((size * 1024 - start / 2))k
 grub-mkimage -O i386-pc -o "$work/core.img" -p "(hd0,msdos1)/boot/grub" \
     biosdisk part_msdos ext2 serial terminal normal linux echo configfile minicmd
-dd if=/usr/lib/grub/i386-pc/boot.img of="$target" bs=440 count=1 conv=notrunc status=none
-dd if="$work/core.img" of="$target" bs=512 seek=1 conv=notrunc status=none
+dd if=/usr/lib/grub/i386-pc/boot.img of="$disk" bs=440 count=1 conv=notrunc status=none
+dd if="$work/core.img" of="$disk" bs=512 seek=1 conv=notrunc status=none
+mv "$disk" "$target"
