@@ -31,6 +31,7 @@ update() {
 kernel() { # KIND
     [ ! -e "$target/$1" ] || return 0
     update
+    rm -rf "$target/$1.new"
     # shellcheck disable=SC2086
     package=$(apt-cache $options show --no-all-versions "linux-image-$1" |
         sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p')
