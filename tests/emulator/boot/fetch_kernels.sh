@@ -7,6 +7,7 @@ target=${1:-${IMGTOOLS_KERNELS:-/var/lib/imgtools-tests/kernels}}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
+mkdir -p "$target"
 
 use() { # ARCHITECTURE: that of the packages from here on
     mkdir -p "$work/$1/lists/partial" "$work/$1/archives/partial"
