@@ -20,8 +20,6 @@ FOREVER = (1 << 64) - 1
 class HostClock:
     """Time goes by as it does for the host; a thread rings when something is due."""
 
-    counting = False
-
     def __init__(self, wake: Callable[[], None]) -> None:
         self.start = time.perf_counter_ns()
         self._alarm = Alarm(self.now, wake)
@@ -53,7 +51,6 @@ class InstructionClock:
     While the processor sleeps, the time until the next event goes by at once for the guest, and as usual for the host.
     """
 
-    counting = True
     start = 0
     EPOCH = 946_684_800.0  # the machine is switched on at the begin of 2000
 

@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from .pc import Pc
 
 SECTOR = 512
-BOOT_FLAG, HEADER = 0xAA55, b"HdrS"
+HEADER = b"HdrS"
 OLDEST = 0x0206  # of the protocol: says how long a command line may be
 PARAMETERS, COMMAND_LINE, STACK = 0x10000, 0x20000, 0x90000
 HIGH_MEMORY = 1 << 20
 PAGE = 4096
-LOADED_HIGH, USES_HEAP = 1, 0x80  # loadflags
+LOADED_HIGH = 1  # loadflags
 UNKNOWN_LOADER = 0xFF
 CODE_SELECTOR, DATA_SELECTOR = 0x10, 0x18
 GDT = 0x9000
 RSI, RSP = 6, 4
 
 # Offsets in the boot parameters; the header's are those in the file, too
-ACPI_RSDP, E820_COUNT, SETUP_SECTORS, FLAG, MAGIC = 0x070, 0x1E8, 0x1F1, 0x1FE, 0x202
+ACPI_RSDP, E820_COUNT, SETUP_SECTORS, MAGIC = 0x070, 0x1E8, 0x1F1, 0x202
 VERSION, LOADER, LOAD_FLAGS, CODE_START, RAMDISK = 0x206, 0x210, 0x211, 0x214, 0x218
 COMMAND_POINTER, HIGHEST_RAMDISK, COMMAND_SIZE = 0x228, 0x22C, 0x238
-PREFERRED, INIT_SIZE, E820 = 0x258, 0x260, 0x2D0
+PREFERRED, E820 = 0x258, 0x2D0  # the size that the kernel needs follows the preferred address
 E820_ENTRY = "<QQI"
 # The screen: column, row, page, mode, columns, memory (3: 256 KiB), rows, whether it is a VGA, lines of a character
 SCREEN_INFO = "<BB2xHBB2xH2xBBH"

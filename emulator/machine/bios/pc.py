@@ -55,7 +55,6 @@ class Bios(Firmware):
         self.install((*services, vbe, self.post))
         self.post.finish_rom()
         root = machine.acpi_root()
-        if root:
-            self.rom[ROOT_POINTER : ROOT_POINTER + ROOT_POINTER_SIZE] = machine.space.read(root, ROOT_POINTER_SIZE)
+        self.rom[ROOT_POINTER : ROOT_POINTER + ROOT_POINTER_SIZE] = machine.space.read(root, ROOT_POINTER_SIZE)
         for place in (ROM, HIGH_ROM):
             machine.space.add_rom(place, bytes(self.rom))
