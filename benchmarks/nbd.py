@@ -40,9 +40,12 @@ class Server:
         self.name = name
         self.image = image
         self.socket = folder / f"{name}.sock"
+        self.socket.unlink(missing_ok=True)  # nbdkit leaves it behind, and does not listen where one is
         words = [word.format(socket=self.socket, format=image.suffix[1:]) for word in command]
         self.process = subprocess.Popen([*words, str(image)], stderr=subprocess.DEVNULL)
         while not self._answers():
+            if self.process.poll() is not None:
+                raise SystemExit(f"{name} did not start")
             time.sleep(0.002)
 
     @property

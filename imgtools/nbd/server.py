@@ -1,11 +1,11 @@
 """The NBD server: it listens, accepts as many clients as it may, and stops in good order.
 
-    from imgtools import open_image
+    import imgtools
     from imgtools.nbd.export import Export
     from imgtools.nbd.listen import listen_unix
     from imgtools.nbd.server import Server
 
-    with open_image("disk.qcow2", writable=True) as disk:
+    with imgtools.open("disk.qcow2", writable=True) as disk:
         with Server([Export(disk)], [listen_unix("disk.sock")]) as server:
             ...                                 # it serves, in a thread, until the block is left
         Server([Export(disk)], [...]).run()     # or here, until stop() is called
