@@ -13,15 +13,17 @@ lie within [0, size); `Node` checks that in `check_range`, and formats call it f
 
 from __future__ import annotations
 
+from imgtools.block.cached import lend_nothing
 from imgtools.block.extent import DATA, HOLE, Extent, clip
 from imgtools.errors import OutOfBounds, ReadOnly, UnsupportedFeature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Any, Self
 
+    from imgtools.block.cached import CachedReader
     from imgtools.block.extent import Columns
 
     Buffer = bytes | bytearray | memoryview
@@ -94,18 +96,19 @@ class Node:
 
     # What everyone needs around them.
 
-    def cached_reader(self) -> Callable[[int, memoryview], bool]:
-        """A function for many small reads inside the disk: as `readinto` if that need not wait for a device; False,
-        and nothing of use in the buffer, if it would.
+    def cached_reader(self) -> CachedReader:
+        """Functions for many small reads inside the disk.
 
-        A node that cannot tell reads, and waits.
+        `read(offset, buffer)` does as `readinto` if that need not wait for a device; if it would, it returns False,
+        with nothing of use in the buffer. A node that cannot tell reads, and waits. `lend(offset, length)` is memory
+        with the bytes, for system calls alone (see block/cached.py), or None where none is at hand.
         """
 
         def read(offset: int, buffer: memoryview) -> bool:
             self.readinto(offset, buffer)
             return True
 
-        return read
+        return read, lend_nothing
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes of a range as a new object; `readinto` is the way that does not copy."""

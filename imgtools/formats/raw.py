@@ -13,9 +13,10 @@ from imgtools.errors import AccessDenied, BadOption, OutOfBounds, UnsupportedFea
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
+    from imgtools.block.cached import CachedReader
     from imgtools.block.extent import Extent
     from imgtools.block.graph import Context
     from imgtools.block.node import Buffer, Storage
@@ -42,9 +43,11 @@ class RawNode(Node, Resizable):
         self.check_range(offset, len(buffer))
         self.storage.readinto(self.window_start + offset, buffer)
 
-    def cached_reader(self) -> Callable[[int, memoryview], bool]:
-        read, start = self.storage.cached_reader(), self.window_start
-        return (lambda offset, buffer: read(start + offset, buffer)) if start else read
+    def cached_reader(self) -> CachedReader:
+        (read, lend), start = self.storage.cached_reader(), self.window_start
+        if not start:
+            return read, lend
+        return lambda offset, buffer: read(start + offset, buffer), lambda offset, length: lend(start + offset, length)
 
     def write(self, offset: int, data: Buffer) -> None:
         self._check_write(offset, len(data))

@@ -1,7 +1,6 @@
 """The three shapes of replies: simple, structured, and with extended headers.
 
-The header of a read's data is packed right in front of it, in the buffer that is sent; the other messages, which
-are short, are made as bytes.
+All of them are short and made as bytes; a read's data is sent behind its header from wherever it lies.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ class SimpleReplies:
     """Whether requests have the extended header, in which a flag says that data follows."""
     data_head = protocol.SIMPLE_REPLY.size
 
-    def data(self, buffer: bytearray, at: int, cookie: int, request: int, offset: int, length: int, flags: int) -> None:
-        """The header of `length` bytes at `offset`, for the read that began at `request`; takes `data_head` bytes."""
-        protocol.SIMPLE_REPLY.pack_into(buffer, at, protocol.SIMPLE_REPLY_MAGIC, 0, cookie)
+    def data(self, cookie: int, request: int, offset: int, length: int, flags: int) -> bytes:
+        """The header of `length` bytes at `offset`, for the read that began at `request`; has `data_head` bytes."""
+        return protocol.SIMPLE_REPLY.pack(protocol.SIMPLE_REPLY_MAGIC, 0, cookie)
 
     def done(self, cookie: int, offset: int) -> bytes:
         """A request without data went well."""
@@ -49,10 +48,8 @@ class StructuredReplies(SimpleReplies):
     """STRUCTURED_REPLY and CHUNK_OFFSET."""
     data_head = _data.size
 
-    def data(self, buffer: bytearray, at: int, cookie: int, request: int, offset: int, length: int, flags: int) -> None:
-        self._data.pack_into(
-            buffer,
-            at,
+    def data(self, cookie: int, request: int, offset: int, length: int, flags: int) -> bytes:
+        return self._data.pack(
             protocol.STRUCTURED_REPLY_MAGIC,
             flags,
             protocol.CHUNK_OFFSET_DATA,
@@ -93,10 +90,8 @@ class ExtendedReplies(StructuredReplies):
     """EXTENDED_REPLY and CHUNK_OFFSET."""
     data_head = _data.size
 
-    def data(self, buffer: bytearray, at: int, cookie: int, request: int, offset: int, length: int, flags: int) -> None:
-        self._data.pack_into(
-            buffer,
-            at,
+    def data(self, cookie: int, request: int, offset: int, length: int, flags: int) -> bytes:
+        return self._data.pack(
             protocol.EXTENDED_REPLY_MAGIC,
             flags,
             protocol.CHUNK_OFFSET_DATA,

@@ -6,7 +6,7 @@ Specification: proto.md, "Transmission phase". One thread does it all:
 
 so a client that keeps many requests in flight costs two system calls for all of them. What a connection needs
 beside the disk is bounded, and allocated once (`wire`). Large reads go from the file to the socket without being
-copied, where the disk says in which file they lie.
+copied, where the disk says in which file they lie; small ones are sent out of the page cache, where the disk lends it.
 
 A read that would have to wait for a device is put off until everything else in the batch is done, and the device
 is told of it at once, so that it works on all of them together.
@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import errno
 from itertools import islice
+from socket import MSG_DONTWAIT
 
+from imgtools.block.cached import lend_nothing
 from imgtools.block.extent import READS_ZERO
 from imgtools.errors import BadOption, ImageError, OutOfBounds, ReadOnly, UnsupportedFeature
 from imgtools.nbd import protocol
@@ -45,8 +47,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from imgtools.block.node import Buffer
     from imgtools.nbd.handshake import Agreement
 
+    Read = tuple[int, int, int]
+    """Cookie, offset and length of a read."""
+
+MAX_PIECES = 1000
+"""Buffers that one call sends; the kernel takes 1024."""
 MAX_STATUS = 1 << 14
 """Runs in a block status reply. A client asks again for what it was not told."""
 
@@ -66,8 +74,12 @@ class Transmission(Wire):
         self.contexts = agreement.contexts
         self.node = self.export.node
         self.head_size = self.replies.request.size
-        self.late: list[tuple[int, int, int]] = []
-        """Reads that wait for a device: (cookie, offset, length)."""
+        self.late: list[Read] = []
+        """Reads that wait for a device."""
+        self.borrowers: list[Read] = []
+        """Reads that were lent their data."""
+        self.lent: list[Buffer] = []
+        """Their replies: a header and the data for each."""
         self.leaving = False
         """Whether the client has said goodbye."""
 
@@ -77,7 +89,10 @@ class Transmission(Wire):
         What a small read needs is at hand in local names: it is what most clients do most of the time, and at a depth
         of one they wait for each of these lines. All else is done by `_other`, with the state in its attributes.
         """
-        read, disk, late = self.node.cached_reader(), self.node.size, self.late
+        disk, late, borrowers, lent = self.node.size, self.late, self.borrowers, self.lent
+        read, lend = self.node.cached_reader()
+        if not self.splices:
+            lend = lend_nothing
         inbox, incoming, outbox, outgoing = self.inbox, self.incoming, self.outbox, self.outgoing
         receive, send = self.socket.recv_into, self.socket.sendall
         head_size, unpack, magic_of_request = (
@@ -111,9 +126,18 @@ class Transmission(Wire):
                     at, end, used = self.at, self.end, self.used
                     continue
                 at += head_size
+                if (view := lend(offset, length)) is not None:
+                    borrowers.append((cookie, offset, length))
+                    lent += pack_data(cookie, offset, offset, length, REPLY_DONE), view
+                    if len(lent) < MAX_PIECES:
+                        continue
+                    self.used = used
+                    self._send_lent()
+                    used = self.used
+                    continue
                 try:
                     if read(offset, outgoing[start:stop]):
-                        pack_data(outbox, used, cookie, offset, offset, length, REPLY_DONE)
+                        outbox[used:start] = pack_data(cookie, offset, offset, length, REPLY_DONE)
                         used = stop
                     else:
                         self.node.prefetch(offset, length)
@@ -123,8 +147,9 @@ class Transmission(Wire):
                     self._fail(cookie, offset, error)
                     used = self.used
             self.at, self.end = at, end
-            if late or self.first:
+            if lent or late or self.first:
                 self.used = used
+                self._send_lent()
                 self._answer_late()
                 self._send()
             elif used:
@@ -138,6 +163,43 @@ class Transmission(Wire):
             self._guarded(self._read_whole, cookie, offset, length)
         self.late.clear()
 
+    def _send_lent(self) -> None:
+        """Answer the reads that were lent their data. What the socket has no room for, and what the file no longer
+        has, they get as others do: so nobody's data is waiting in a place that may become another's meanwhile."""
+        if not self.lent:
+            return
+        try:
+            sent = self.socket.sendmsg(self.lent, (), MSG_DONTWAIT)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EFAULT):
+                raise
+            sent = 0
+        if sent < sum(map(len, self.lent)):
+            self._send_copies(sent)
+        self.borrowers.clear()
+        self.lent.clear()
+
+    def _send_copies(self, sent: int) -> None:
+        """Answer the reads whose replies are not among the first `sent` bytes of those that were lent."""
+        for cookie, offset, length in self.borrowers:
+            size = self.replies.data_head + length
+            if sent >= size:
+                sent -= size
+            elif sent:
+                self._finish_reply(cookie, offset, length, sent)
+                sent = 0
+            else:
+                self._guarded(self._read_whole, cookie, offset, length)
+
+    def _finish_reply(self, cookie: int, offset: int, length: int, sent: int) -> None:
+        """Send what is missing of a reply of which `sent` bytes have gone."""
+        reply = bytearray(self.replies.data(cookie, offset, offset, length, REPLY_DONE)) + bytearray(length)
+        try:
+            self.node.readinto(offset, memoryview(reply)[-length:])
+        except ImageError as error:
+            raise ProtocolError(f"a read failed after it was begun: {error}") from error
+        self.socket.sendall(memoryview(reply)[sent:])
+
     def _other(self, flags: int, command: int, cookie: int, offset: int, length: int) -> bool:
         """Carry out any request, and small reads that are not quite usual. False where its data is not there yet, or
         the client leaves."""
@@ -145,6 +207,7 @@ class Transmission(Wire):
         size = length if has_data else 0
         if size < LARGE and self.end - self.at < self.head_size + size:
             return False
+        self._send_lent()
         self.at += self.head_size
         self.unread = size
         if command == CMD_DISC:

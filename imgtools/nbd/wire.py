@@ -103,7 +103,7 @@ class Wire:
 
     def _head(self, start: int, cookie: int, request: int, offset: int, length: int, flags: int) -> None:
         """Lay the header of a read's data in front of `start`."""
-        self.replies.data(self.outbox, start - self.replies.data_head, cookie, request, offset, length, flags)
+        self.outbox[start - self.replies.data_head : start] = self.replies.data(cookie, request, offset, length, flags)
         self.used = start
 
     def _put(self, message: bytes) -> None:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from imgtools.block.cached import LOANS, TRUSTED
 from imgtools.block.extent import DATA, ZERO
 from imgtools.block.protocols.file import FileNode, create_file, open_file
 from imgtools.errors import AccessDenied, ImageError, InputOutput, NotFound
@@ -159,7 +160,7 @@ def test_a_reader_of_what_is_cached_gives_the_bytes_or_none(folder: str | None, 
     with TemporaryDirectory(dir=folder or tmp_path) as directory:
         (Path(directory) / "file").write_bytes(pattern(8192))
         with open_file(f"{directory}/file") as file:
-            read, buffer = file.cached_reader(), bytearray(512)
+            read, buffer = file.cached_reader()[0], bytearray(512)
             for offset in range(0, 8192, 512):
                 assert read(offset, memoryview(buffer))
                 assert buffer == pattern(8192)[offset : offset + 512]
@@ -167,3 +168,42 @@ def test_a_reader_of_what_is_cached_gives_the_bytes_or_none(folder: str | None, 
             file.close()
             with pytest.raises(ImageError):
                 read(0, memoryview(buffer))
+
+
+def test_what_is_cached_is_lent_once_many_reads_have_found_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(pattern(8192))
+    with open_file(str(tmp_path / "file")) as file:
+        (read, lend), buffer = file.cached_reader(), memoryview(bytearray(512))
+        assert lend(0, 512) is None
+        for _ in range(TRUSTED):
+            assert read(512, buffer)
+        assert lend(1024, 512) == pattern(8192)[1024:1536]
+        assert lend(8000, 512) is None  # it ends before that
+        assert sum(lend(0, 1) is not None for _ in range(2 * LOANS)) < LOANS  # a read has to look again
+        assert read(0, buffer)
+        assert lend(8191, 1) == pattern(8192)[-1:]
+
+
+def test_a_file_is_lent_as_far_as_it_has_grown(tmp_path: Path) -> None:
+    with create_file(str(tmp_path / "file")) as file:
+        (read, lend), buffer = file.cached_reader(), memoryview(bytearray(512))
+        file.write(0, pattern(4096))
+        for _ in range(TRUSTED):
+            assert read(0, buffer)
+        assert lend(0, 4096) == pattern(4096)
+        file.write(4096, pattern(4096))
+        assert lend(4096, 4096) is None
+        assert read(0, buffer)
+        assert lend(4096, 4096) == pattern(4096)
+
+
+def test_a_closed_file_is_free_for_others_though_its_memory_is_still_lent(tmp_path: Path) -> None:
+    file = create_file(str(tmp_path / "file"))
+    file.write(0, pattern(4096))
+    (read, lend), buffer = file.cached_reader(), memoryview(bytearray(512))
+    for _ in range(TRUSTED):
+        assert read(0, buffer)
+    lent = lend(0, 4096)
+    file.close()
+    with open_file(str(tmp_path / "file"), writable=True):
+        assert lent == pattern(4096)

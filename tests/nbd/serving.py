@@ -63,6 +63,7 @@ class Client:
         self.socket.settimeout(PATIENCE)
         self.socket.connect(str(server.socket))
         self.extended = extension == p.OPT_EXTENDED_HEADERS
+        self.structured = extension is not None
         self.size = self.flags = 0
         self.cookies = 0
         self.receive(p.GREETING.size)

@@ -10,24 +10,25 @@ import errno
 import os
 import stat
 
+from imgtools.block.cached import cached_reader
 from imgtools.block.driver import Driver, Option
 from imgtools.block.extent import DATA, ZERO, Extent
-from imgtools.block.locks import lock_image
+from imgtools.block.locks import lock_image, unlock_image
 from imgtools.block.node import ZEROES, Storage, fill_zero
 from imgtools.errors import AccessDenied, BadOption, ImageError, InputOutput, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
+    from imgtools.block.cached import CachedReader
     from imgtools.block.graph import Context
     from imgtools.block.node import Buffer, Node
 
 LARGE_WRITE = 256 << 10
 """From this size on, a write's space is reserved first."""
 CACHE_MODES = ("none", "writeback", "writethrough", "directsync", "unsafe")
-NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 BLKGETSIZE64 = 0x80081272
 """_IOR(0x12, 114, size_t) on Linux."""
 
@@ -47,6 +48,9 @@ class FileNode(Storage):
         self.fd = fd
         self.cache = cache
         self._reserves: bool | None = None
+        self._mapped = 0
+        """The size up to which the file was mapped, or could not be."""
+        self._pages = memoryview(b"")
 
     def readinto(self, offset: int, buffer: memoryview) -> None:
         got = 0
@@ -61,22 +65,20 @@ class FileNode(Storage):
         except OSError as error:
             raise self._failure(error, "read", offset + got) from error
 
-    def cached_reader(self) -> Callable[[int, memoryview], bool]:
-        preadv, fd, flags = os.preadv, self.fd, NOWAIT
+    def cached_reader(self) -> CachedReader:
+        return cached_reader(self)
 
-        def read(offset: int, buffer: memoryview) -> bool:
-            nonlocal flags
+    def pages(self) -> memoryview:
+        """The file as memory, as far as it went some time ago; it is not to be touched (see block/cached.py)."""
+        if self.size - self._mapped >= (self._mapped >> 3 or 1) and not self.is_device:
+            import mmap
+
+            self._mapped = self.size
             try:
-                return preadv(fd, [buffer], offset, flags) == len(buffer)
-            except BlockingIOError:
-                return False
-            except OSError as error:
-                if error.errno == errno.EOPNOTSUPP:
-                    flags = 0  # a file system that cannot tell
-                self.readinto(offset, buffer)
-                return True
-
-        return read
+                self._pages = memoryview(mmap.mmap(self.fd, os.fstat(self.fd).st_size, access=mmap.ACCESS_READ))
+            except (OSError, ValueError):
+                self._pages = memoryview(b"")  # a file system that has no such memory, or an empty file
+        return self._pages
 
     def read(self, offset: int, length: int) -> bytes:
         """As Node.read, but past the end of the file the answer is short and not padded."""
@@ -172,6 +174,9 @@ class FileNode(Storage):
 
     def close(self) -> None:
         if self.fd >= 0:
+            if self._pages:
+                self._pages = memoryview(b"")
+                unlock_image(self.fd)  # memory that is still lent keeps the file open, but not its locks
             os.close(self.fd)
             self.fd = -1
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from imgtools.block.cached import CachedReader
     from imgtools.block.extent import Columns
     from imgtools.block.format import CheckResult, Finding
     from imgtools.block.graph import Context
@@ -154,22 +155,32 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
         self.check_range(offset, length)
         self._read_runs(offset, buffer)
 
-    def cached_reader(self) -> Callable[[int, memoryview], bool]:
-        """As `readinto`, for small reads that mostly lie in one cluster of plain data."""
-        read_data: Callable[[int, memoryview], bool] = self.data.cached_reader()
+    def cached_reader(self) -> CachedReader:
+        """For small reads that mostly lie in one cluster of plain data."""
+        read_data, lend_data = self.data.cached_reader()
         tables, span, bits, mask = self.mapping.tables, self.mapping.span_bits, self._bits, self._index_mask
         low, not_offset = self._low, self.not_offset
 
-        def read(offset: int, buffer: memoryview) -> bool:
+        def place(offset: int, length: int) -> int | None:
             within = offset & low
-            if within + len(buffer) <= low + 1 and (table := tables.get(offset >> span)) is not None:
-                entry = table[(offset >> bits) & mask]
-                if entry & not_offset == COPIED and entry != COPIED:
-                    return read_data(entry - COPIED + within, buffer)
+            if within + length <= low + 1 and (table := tables.get(offset >> span)) is not None:
+                host = table[(offset >> bits) & mask] ^ COPIED
+                if host and not host & not_offset:
+                    return host + within
+            return None
+
+        def read(offset: int, buffer: memoryview) -> bool:
+            host = place(offset, len(buffer))
+            if host is not None:
+                return read_data(host, buffer)
             self.readinto(offset, buffer)
             return True
 
-        return read
+        def lend(offset: int, length: int) -> memoryview | None:
+            host = place(offset, length)
+            return None if host is None else lend_data(host, length)
+
+        return read, lend
 
     def _read_runs(self, offset: int, buffer: memoryview) -> None:
         end = offset + len(buffer)
