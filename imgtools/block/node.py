@@ -19,7 +19,7 @@ from imgtools.errors import OutOfBounds, ReadOnly, UnsupportedFeature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
     from typing import Any, Self
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from imgtools.block.extent import Columns
 
     Buffer = bytes | bytearray | memoryview
+    Change = tuple[int, int, memoryview | None]
+    """Of a disk: offset, length, and what is to be there (None: zeroes)."""
 
 ZEROES = bytes(1 << 16)
 LIMITS = {"request-alignment": 1, "max-iov": 1024, "min-mem-alignment": 1, "opt-mem-alignment": 4096}
@@ -109,6 +111,14 @@ class Node:
             return True
 
         return read, lend_nothing
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Write or zero ranges that do not overlap; a node that would wait for each may do them together."""
+        for offset, length, data in changes:
+            if data is None:
+                self.zero(offset, length)
+            else:
+                self.write(offset, data)
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes of a range as a new object; `readinto` is the way that does not copy."""

@@ -13,13 +13,13 @@ from imgtools.errors import AccessDenied, BadOption, OutOfBounds, UnsupportedFea
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from imgtools.block.cached import CachedReader
     from imgtools.block.extent import Extent
     from imgtools.block.graph import Context
-    from imgtools.block.node import Buffer, Storage
+    from imgtools.block.node import Buffer, Change, Storage
 
 SECTOR = 512
 FIRST_BLOCK = 4096
@@ -56,6 +56,14 @@ class RawNode(Node, Resizable):
     def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
         self._check_write(offset, length)
         self.storage.zero(self.window_start + offset, length, unmap=unmap)
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        def checked() -> Iterator[Change]:
+            for offset, length, data in changes:
+                self._check_write(offset, length)
+                yield self.window_start + offset, length, data
+
+        self.storage.apply(checked())
 
     def discard(self, offset: int, length: int) -> None:
         self._check_write(offset, length)

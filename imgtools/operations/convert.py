@@ -210,11 +210,12 @@ class _Job:
             return 0
         view, position = buffer.view[: piece.length], piece.base + piece.start
         self._read(piece, view)
-        runs = list(self._runs(buffer, piece.length))
+        runs = [run for run in self._runs(buffer, piece.length) if not (run[2] and self.skip_zeroes)]
         if compressor is None:
             self.pipeline.in_turn(number)
-            for start, end, is_zero in runs:
-                self._store(position + start, view[start:end], is_zero)
+            self.target.apply(
+                (position + start, end - start, None if is_zero else view[start:end]) for start, end, is_zero in runs
+            )
         else:
             units = [
                 (start, view[start : min(start + self.unit, end)], is_zero)
@@ -225,17 +226,11 @@ class _Job:
             self.pipeline.in_turn(number)
             for (start, data, is_zero), stream in zip(units, streams, strict=True):
                 if stream is None:
-                    self._store(position + start, data, is_zero)
+                    self.target.apply([(position + start, len(data), None if is_zero else data)])
                 else:
                     assert isinstance(self.compressing, Compressing)
                     self.compressing.write_compressed(position + start, len(data), stream)
         return piece.length
-
-    def _store(self, offset: int, data: memoryview, is_zero: bool) -> None:
-        if not is_zero:
-            self.target.write(offset, data)
-        elif not self.skip_zeroes:
-            self.target.zero(offset, len(data))
 
     def _runs(self, buffer: PageBuffer, length: int) -> Iterator[tuple[int, int, bool]]:
         """(start, end, whether all zero) over the buffer, in steps of `zero_unit`."""

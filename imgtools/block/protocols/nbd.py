@@ -23,11 +23,11 @@ from imgtools.nbd.session import CONNECTIONS, REPLY_PATIENCE, Session
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from imgtools.block.graph import Context
-    from imgtools.block.node import Buffer, Node
+    from imgtools.block.node import Buffer, Change, Node
 
 PIECE = 256 << 10
 """Bytes of a request when there is more to read or write: its data fits the caches, and several are under way."""
@@ -97,7 +97,7 @@ class NbdNode(Storage):
         with self._changing:
             super().zero(offset, first - offset)
             flags = 0 if unmap else protocol.FLAG_NO_HOLE
-            self._command(protocol.CMD_WRITE_ZEROES, first, last, flags | self._fua_flag)
+            self._change(self._commands(protocol.CMD_WRITE_ZEROES, first, last, flags))
             super().zero(last, offset + length - last)
 
     def discard(self, offset: int, length: int) -> None:
@@ -105,7 +105,21 @@ class NbdNode(Storage):
         if self.export.can(protocol.SEND_TRIM):
             first, last = round_up(offset, self.block), round_down(offset + length, self.block)
             with self._changing:
-                self._command(protocol.CMD_TRIM, first, last, self._fua_flag)
+                self._change(self._commands(protocol.CMD_TRIM, first, last))
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """As Node.apply: where nothing has to be widened to whole blocks, all of it is under way together."""
+        if self.block > 1 or not self.export.can(protocol.SEND_WRITE_ZEROES):
+            super().apply(changes)
+            return
+        requests: list[Request] = []
+        for offset, length, data in changes:
+            self._check_write(offset, length)
+            if data is None:
+                requests += self._commands(protocol.CMD_WRITE_ZEROES, offset, offset + length)
+            else:
+                requests += self._writes(offset, data)
+        self._change(requests)
 
     def flush(self) -> None:
         if self.cache != "unsafe" and not self.read_only and self.export.can(protocol.SEND_FLUSH):
@@ -176,13 +190,18 @@ class NbdNode(Storage):
         )
 
     def _write(self, offset: int, data: memoryview) -> None:
-        self.session.carry_out(
-            [
-                Request(protocol.CMD_WRITE, offset + start, len(piece), data=piece, flags=self._fua_flag)
-                for start in range(0, len(data), self.piece)
-                if (piece := data[start : start + self.piece])
-            ]
-        )
+        self._change(self._writes(offset, data))
+
+    def _writes(self, offset: int, data: memoryview) -> list[Request]:
+        return [
+            Request(protocol.CMD_WRITE, offset + start, len(piece), data=piece, flags=self._fua_flag)
+            for start in range(0, len(data), self.piece)
+            if (piece := data[start : start + self.piece])
+        ]
+
+    def _change(self, requests: list[Request]) -> None:
+        """Carry out requests that write, as durably as the cache mode says."""
+        self.session.carry_out(requests)
         if self.cache in ("writethrough", "directsync") and not self._fua:
             self.flush()
 
@@ -199,11 +218,11 @@ class NbdNode(Storage):
         whole[offset - first : end - first] = data
         self._write(first, whole)
 
-    def _command(self, command: int, first: int, last: int, flags: int) -> None:
+    def _commands(self, command: int, first: int, last: int, flags: int = 0) -> list[Request]:
         """A command without data on a range, in as few requests as its length field allows."""
         largest = last if self.export.extended else round_down(protocol.MAX_LENGTH, max(self.block, 4096))
-        starts = range(first, last, largest or 1)
-        self.session.carry_out([Request(command, start, min(largest, last - start), flags=flags) for start in starts])
+        starts, flags = range(first, last, largest or 1), flags | self._fua_flag
+        return [Request(command, start, min(largest, last - start), flags=flags) for start in starts]
 
     def _known(self, offset: int, end: int) -> Iterator[Extent]:
         if self.context not in self.export.contexts.values():

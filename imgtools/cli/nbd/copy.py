@@ -14,7 +14,6 @@ from imgtools.cli.opening import gate_of, named, open_named
 from imgtools.cli.progress import progress_of
 from imgtools.cli.unfinished import Unfinished
 from imgtools.operations.convert import convert
-from imgtools.operations.pipeline import processors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from imgtools.block.node import Node
 
 THREADS = 4
-"""At most, unless it is said otherwise, and no more than there are processors: they would only wait for each other."""
+"""Unless it is said otherwise, however many processors there are: they mostly wait for the server."""
 SPARSE = 4096
 """Bytes of zeroes, at least, that become a hole."""
 STREAM = "-"
@@ -40,7 +39,7 @@ COMMAND = Command(
             "T",
             "threads",
             "N",
-            f"threads (one a processor, {THREADS} at most), with a connection each where the server lets several in",
+            f"threads ({THREADS}), with a connection each where the server lets several in",
             parse=number("Invalid number of threads specified", 1, 64),
         ),
         Option("allocated", "", "allocated", "", "write zeroes as data, so that the target has no holes"),
@@ -86,7 +85,7 @@ def copy(source: Node, target_name: str, arguments: Any, progress: Callable[[int
             target,
             target_is_zero=not arguments.allocated and (arguments.target_is_zero or anew),
             sparse_size=0 if arguments.allocated else SPARSE,
-            threads=arguments.threads or min(THREADS, processors()),
+            threads=arguments.threads or THREADS,
             in_order=False,
             progress=progress,
         )

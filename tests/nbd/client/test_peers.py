@@ -73,6 +73,30 @@ def test_writing(cache: str, disk: Path, peer: StartPeer, qemu_img: Runner) -> N
         assert "corrupt" not in qemu_img("check", disk, check=False).stdout
 
 
+@pytest.mark.parametrize("words", [(), ("blocksize-minimum=512",)], ids=["any length", "whole blocks"])
+@pytest.mark.parametrize("cache", ["writeback", "writethrough"])
+def test_several_ranges_at_once(cache: str, words: tuple[str, ...], peer: StartPeer) -> None:
+    server = peer("nbdkit", "--filter=blocksize-policy", "memory", "8M", *words)
+    content = bytearray(8 * MIB)
+    chance = random.Random(7)
+    with imgtools.open(server.uri(), format="raw", writable=True, cache=cache) as node:
+        for _ in range(20):
+            starts = sorted(chance.sample(range(node.size), 40))
+            changes = []
+            for start, end in zip(starts, [*starts[1:], node.size], strict=True):
+                data = memoryview(chance.randbytes(end - start)) if chance.random() < 0.6 else None
+                content[start:end] = data or bytes(end - start)
+                changes.append((start, end - start, data))
+            chance.shuffle(changes)
+            node.apply(changes)
+        node.flush()
+        assert node.read(0, node.size) == content
+        with pytest.raises(ImageError):
+            node.apply([(node.size - 1, 2, None)])
+    with imgtools.open(server.uri(), format="raw") as node, pytest.raises(ReadOnly):
+        node.apply([(0, 1, None)])
+
+
 def test_an_image_on_a_server(tmp_path: Path, peer: StartPeer, qemu_img: Runner) -> None:
     image = tmp_path / "disk.qcow2"
     qemu_img("create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", image, "8M")
