@@ -59,15 +59,34 @@ def number(complaint: str, low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def one_of(values: tuple[str, ...], option: str) -> Callable[[str], str]:
-    """A parser for a value that is one of several."""
+class Choice(Option):
+    """An option whose value is one of `values`: any other is refused as soon as it is met.
 
-    def parse(text: str) -> str:
-        if text not in values:
-            raise Complaint(f"{option} must be used with {', '.join(values)} as argument.")
+    `complaint` is what is said then, "{}" in it standing for the value; `error` is raised with it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        short: str,
+        long: str,
+        argument: str,
+        help: str,
+        values: tuple[str, ...],
+        *,
+        complaint: str | None = None,
+        error: type[Exception] = Complaint,
+        many: bool = False,
+        own: bool = False,
+    ) -> None:
+        super().__init__(name, short, long, argument, help, parse=self.checked, many=many, own=own, values=values)
+        self.complaint = complaint or f"--{long} must be used with {', '.join(values)} as argument."
+        self.error = error
+
+    def checked(self, text: str) -> str:
+        if text not in self.values:
+            raise self.error(self.complaint.format(text))
         return text
-
-    return parse
 
 
 def cache_mode(text: str | None, default: str, what: str = "cache option", status: int = 1) -> str:
@@ -93,13 +112,6 @@ def checked_object(text: str) -> str:
     return text
 
 
-def progress_style(text: str) -> str:
-    if text not in PROGRESS_STYLES:
-        raise Complaint(f"--progress must be used with {', '.join(PROGRESS_STYLES)} as argument.")
-    return text
-
-
-PROGRESS_STYLES = ("bar", "json", "none")
 FORMAT = Option("format", "f", "format", "FMT", "the image's format; guessed from its first bytes if not given")
 SHORT_FORMAT = Option("format", "f", "", "FMT", FORMAT.help)
 IMAGE_OPTS = Option(
@@ -118,14 +130,13 @@ FORCE_SHARE = Option("force_share", "U", "force-share", "", "open the image alth
 OUTPUT = Option("output", "", "output", "OFMT", "human (the default) or json", values=("human", "json"))
 QUIET = Option("quiet", "q", "", "", "print nothing but errors")
 PROGRESS = Option("show_progress", "p", "", "", "show how far the work is")
-PROGRESS_STYLE = Option(
+PROGRESS_STYLE = Choice(
     "progress",
     "",
     "progress",
     "STYLE",
     "how to show it: bar, json (one object a line, on standard error) or none",
-    parse=progress_style,
-    values=PROGRESS_STYLES,
+    ("bar", "json", "none"),
     own=True,
 )
 CACHE = Option("cache", "t", "", "CACHE", f"how the image is written: {', '.join(CACHE_MODES)}", values=CACHE_MODES)

@@ -7,8 +7,8 @@ warnings. A status of 1 wins over the others.
 from __future__ import annotations
 
 from imgtools.cli import console
-from imgtools.cli.arguments import FORCE_SHARE, FORMAT, QUIET, Complaint
-from imgtools.cli.getopt import Command, Option, UsageError
+from imgtools.cli.arguments import FORCE_SHARE, FORMAT, QUIET, Choice
+from imgtools.cli.getopt import Command, UsageError
 from imgtools.cli.json_text import to_json
 from imgtools.errors import BadOption, ImageError
 from imgtools.operations.audit import ERROR, RULES, WARNING, audit
@@ -20,14 +20,7 @@ if TYPE_CHECKING:
     from imgtools.operations.audit import AuditFinding, Verdict
 
 ERRORS, WARNINGS = 2, 3
-STYLES = ("human", "json", "sarif")
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-
-
-def output_style(text: str) -> str:
-    if text not in STYLES:
-        raise Complaint("--output must be used with human, json or sarif as argument.")
-    return text
 
 
 COMMAND = Command(
@@ -36,7 +29,15 @@ COMMAND = Command(
     "Tell whether images can be trusted, without opening anything that they name.",
     (
         FORMAT,
-        Option("output", "", "output", "OFMT", "human (the default), json or sarif", parse=output_style, values=STYLES),
+        Choice(
+            "output",
+            "",
+            "output",
+            "OFMT",
+            "human (the default), json or sarif",
+            ("human", "json", "sarif"),
+            complaint="--output must be used with human, json or sarif as argument.",
+        ),
         QUIET,
         FORCE_SHARE,
     ),

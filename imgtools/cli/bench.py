@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imgtools.block.protocols.file import CACHE_MODES
 from imgtools.cli import console
-from imgtools.cli.arguments import CACHE, FORCE_SHARE, OPENING, QUIET, Complaint, number, size_between
+from imgtools.cli.arguments import CACHE, FORCE_SHARE, OPENING, QUIET, Choice, Complaint, number, size_between
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.opening import named, open_named
 from imgtools.operations.bench import bench
@@ -15,18 +15,6 @@ if TYPE_CHECKING:
 
 LARGEST = (1 << 31) - 1
 ENGINES = ("threads", "native", "io_uring")
-
-
-def cache(text: str) -> str:
-    if text not in CACHE_MODES:
-        raise Complaint("Invalid cache mode")
-    return text
-
-
-def engine(text: str) -> str:
-    if text not in ENGINES:
-        raise Complaint(f"Invalid aio option: {text}")
-    return text
 
 
 COMMAND = Command(
@@ -59,14 +47,14 @@ COMMAND = Command(
             "flush after every N writes",
             parse=number("Invalid flush interval specified", 0, LARGEST),
         ),
-        Option(
+        Choice(
             "engine",
             "i",
             "",
             "AIO",
             "accepted for compatibility: threads, native or io_uring",
-            parse=engine,
-            values=ENGINES,
+            ENGINES,
+            complaint="Invalid aio option: {}",
         ),
         Option("direct", "n", "", "", "accepted for compatibility"),
         Option("no_drain", "", "no-drain", "", "accepted for compatibility"),
@@ -89,7 +77,7 @@ COMMAND = Command(
             "bytes from one request to the next (their size)",
             parse=size_between("step_size", 0, LARGEST),
         ),
-        Option("cache", "t", "", "CACHE", CACHE.help, parse=cache, values=CACHE_MODES),
+        Choice("cache", "t", "", "CACHE", CACHE.help, CACHE_MODES, complaint="Invalid cache mode"),
         Option("write", "w", "", "", "write instead of reading"),
         FORCE_SHARE,
         *OPENING,

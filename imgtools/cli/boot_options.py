@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgtools.cli.arguments import FORMAT, OPENING, Complaint, one_of, size_between
+from imgtools.cli.arguments import FORMAT, OPENING, Choice, Complaint, size_between
 from imgtools.cli.getopt import Command, Option
 
 MEGABYTE = 1 << 20
@@ -58,14 +58,13 @@ COMMAND = Command(
             "the guest's memory (512M)",
             parse=size_between("memory size", 16 * MEGABYTE, 1 << 36),
         ),
-        Option(
+        Choice(
             "interface",
             "",
             "if",
             "IF",
             "how the guest sees the disk: ide (the default), virtio or floppy",
-            parse=one_of(INTERFACES, "--if"),
-            values=INTERFACES,
+            INTERFACES,
         ),
         Option(
             "drives",
@@ -83,14 +82,13 @@ COMMAND = Command(
         Option("kernel", "", "kernel", "FILE", "start this kernel: a bzImage of Linux, multiboot or PVH ELF"),
         Option("initrd", "", "initrd", "FILE", "its initial RAM disk"),
         Option("append", "", "append", "TEXT", "its command line"),
-        Option(
+        Choice(
             "network",
             "",
             "network",
             "CARD",
             "a card on a network of its own behind this host: virtio, e1000 or none",
-            parse=one_of(NETWORKS, "--network"),
-            values=NETWORKS,
+            NETWORKS,
         ),
         Option(
             "forwards",
@@ -101,15 +99,14 @@ COMMAND = Command(
             parse=forward,
             many=True,
         ),
-        Option(
+        Choice(
             "devices",
             "",
             "device",
             "NAME",
             "an optional device: virtio-rng, virtio-console, or virtio-mmio, which has virtio devices in memory (may be"
             " repeated)",
-            parse=one_of(DEVICES, "--device"),
-            values=DEVICES,
+            DEVICES,
             many=True,
         ),
         Option(
@@ -120,15 +117,14 @@ COMMAND = Command(
             "the serial port: stdio (the default), file:PATH, pty or none",
             parse=serial,
         ),
-        Option(
+        Choice(
             "display",
             "",
             "display",
             "KIND",
             "none (the default), text: the screen in the terminal, or png: the file of --screenshot, or screen.png, "
             "renewed each second",
-            parse=one_of(DISPLAYS, "--display"),
-            values=DISPLAYS,
+            DISPLAYS,
         ),
         Option("screenshot", "", "screenshot", "FILE", "write the screen at the end to a PNG file, or as text"),
         Option(
@@ -152,16 +148,14 @@ COMMAND = Command(
         Option("timeout", "", "timeout", "SECONDS", "end the machine after this time", parse=seconds),
         Option("no_reboot", "", "no-reboot", "", "end where the guest resets the machine"),
         Option("icount", "", "icount", "", "let time go by with instructions: each run is like the other"),
-        Option(
-            "accelerator", "", "accel", "NAME", "who executes: tcg", parse=one_of(("tcg",), "--accel"), values=("tcg",)
-        ),
-        Option(
+        Choice("accelerator", "", "accel", "NAME", "who executes: tcg", ("tcg",)),
+        Choice(
             "trace",
             "",
             "trace",
             "WHAT",
             "a line of JSON an event, on standard error: ports, interrupts or disks (may be repeated)",
-            parse=one_of(("ports", "interrupts", "disks"), "--trace"),
+            ("ports", "interrupts", "disks"),
             many=True,
         ),
         *OPENING,

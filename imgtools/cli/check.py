@@ -6,7 +6,17 @@ Exit status: 0 sound, 1 not checked, 2 corrupt, 3 clusters leaked, 63 nothing to
 from __future__ import annotations
 
 from imgtools.cli import console
-from imgtools.cli.arguments import FORCE_SHARE, FORMAT, OPENING, OUTPUT, QUIET, SOURCE_CACHE, cache_mode, output_format
+from imgtools.cli.arguments import (
+    FORCE_SHARE,
+    FORMAT,
+    OPENING,
+    OUTPUT,
+    QUIET,
+    SOURCE_CACHE,
+    Choice,
+    cache_mode,
+    output_format,
+)
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.json_text import to_json
 from imgtools.cli.opening import named, open_named
@@ -26,12 +36,6 @@ NOTES = 200
 """Findings that are written at once."""
 
 
-def repair_mode(text: str) -> str:
-    if text not in ("leaks", "all"):
-        raise UsageError(f"Unknown option value for -r (expecting 'leaks' or 'all'): {text}")
-    return text
-
-
 COMMAND = Command(
     "check",
     "FILENAME",
@@ -39,14 +43,15 @@ COMMAND = Command(
     (
         FORMAT,
         OUTPUT,
-        Option(
+        Choice(
             "repair",
             "r",
             "repair",
             "WHAT",
             "mend what is found: leaks (harmless), or all",
-            parse=repair_mode,
-            values=("leaks", "all"),
+            ("leaks", "all"),
+            complaint="Unknown option value for -r (expecting 'leaks' or 'all'): {}",
+            error=UsageError,
         ),
         Option(
             "plan",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imgtools.block.format import Option as FormatOption
 from imgtools.cli import console
-from imgtools.cli.arguments import FORMAT, OPENING, QUIET, Complaint
+from imgtools.cli.arguments import FORMAT, OPENING, QUIET, Choice, Complaint
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.opening import named, open_named
 from imgtools.errors import BadOption
@@ -14,14 +14,6 @@ from imgtools.sizes import LARGEST, TooLarge, parse_size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-PREALLOCATIONS = ("off", "metadata", "falloc", "full")
-
-
-def preallocation(text: str) -> str:
-    if text not in PREALLOCATIONS:
-        raise Complaint(f"Invalid preallocation mode '{text}'")
-    return text
 
 
 class SizeComesLast(Command):
@@ -43,14 +35,14 @@ COMMAND = SizeComesLast(
     "Change the size of a disk, to SIZE or by it.",
     (
         Option("format", "f", "", "FMT", FORMAT.help),
-        Option(
+        Choice(
             "preallocation",
             "",
             "preallocation",
             "MODE",
             "how new space is reserved: off, metadata, falloc or full",
-            parse=preallocation,
-            values=PREALLOCATIONS,
+            ("off", "metadata", "falloc", "full"),
+            complaint="Invalid preallocation mode '{}'",
         ),
         Option("shrink", "", "shrink", "", "allow the disk to become smaller; what lies past its new end is lost"),
         QUIET,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from imgtools.cli.arguments import Choice, Complaint
+from imgtools.cli.completion import values_of
 from imgtools.cli.getopt import Asked, Command, Option, UsageError
 
 COMMAND = Command(
@@ -112,3 +114,15 @@ def test_operands_end_the_options_where_that_is_asked_for(monkeypatch: pytest.Mo
     assert command.parse(["verb", "-q", "a", "-U"]).operands == ["a", "-U"]
     monkeypatch.setenv("POSIXLY_CORRECT", "1")
     assert COMMAND.parse(["verb", "-q", "a", "-U", "--", "b"]).operands == ["a", "-U", "--", "b"]
+
+
+def test_a_choice_is_declared_once() -> None:
+    plain = Choice("fruit", "", "fruit", "NAME", "", ("apple", "pear"), many=True)
+    other = Choice("nut", "n", "", "NAME", "", ("hazel",), complaint="no nut: {}", error=UsageError)
+    command = Command("verb", "", "", (plain, other))
+    assert command.parse(["verb", "--fruit=pear", "-nhazel", "--fruit", "apple"]).fruit == ["pear", "apple"]
+    assert values_of(plain) == ("apple", "pear")
+    with pytest.raises(Complaint, match=r"^--fruit must be used with apple, pear as argument\.$"):
+        command.parse(["verb", "--fruit=", "-Z"])
+    with pytest.raises(UsageError, match="no nut: wal"):
+        command.parse(["verb", "-nwal"])

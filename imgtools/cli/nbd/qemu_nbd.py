@@ -10,7 +10,7 @@ import os
 
 from imgtools.block.protocols.file import CACHE_MODES
 from imgtools.cli import console
-from imgtools.cli.arguments import OBJECT, Complaint, number
+from imgtools.cli.arguments import OBJECT, Choice, Complaint, number
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.nbd.serving import Plan, carry_out
 from imgtools.cli.objects import objects_of
@@ -23,7 +23,7 @@ from imgtools.nbd.protocol import DEFAULT_PORT, MAX_STRING
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from imgtools.nbd.listen import Listener
@@ -70,17 +70,6 @@ def absolute(path: str) -> str:
     if not path.startswith("/"):
         raise Complaint("socket path must be absolute")
     return path
-
-
-def one_of(values: Iterable[str], complaint: str) -> Callable[[str], str]:
-    """A parser for a value that is one of several."""
-
-    def parse(text: str) -> str:
-        if text not in values:
-            raise Complaint(complaint.format(text))
-        return text
-
-    return parse
 
 
 COMMAND = PeerCommand(
@@ -130,40 +119,44 @@ COMMAND = PeerCommand(
         Option("temporary", "s", "snapshot", "", "keep writes in a temporary file"),
         Option("snapshot", "l", "load-snapshot", "SNAPSHOT", "serve an internal snapshot, read-only"),
         Option("no_cache", "n", "nocache", "", "as --cache=none"),
-        Option(
+        Choice(
             "caches",
             "",
             "cache",
             "MODE",
             f"how the image is written: {', '.join(CACHE_MODES)}",
-            parse=one_of(CACHE_MODES, "Invalid cache mode `{}'"),
+            CACHE_MODES,
+            complaint="Invalid cache mode `{}'",
             many=True,
         ),
-        Option(
+        Choice(
             "aio",
             "",
             "aio",
             "MODE",
             "accepted for compatibility",
-            parse=one_of(AIO, "Invalid aio mode '{}'"),
+            AIO,
+            complaint="Invalid aio mode '{}'",
             many=True,
         ),
-        Option(
+        Choice(
             "discards",
             "",
             "discard",
             "MODE",
             "what TRIM does: ignore (the default) or unmap",
-            parse=one_of(DISCARDS, "Invalid discard mode `{}'"),
+            tuple(DISCARDS),
+            complaint="Invalid discard mode `{}'",
             many=True,
         ),
-        Option(
+        Choice(
             "detect_zeroes",
             "",
             "detect-zeroes",
             "MODE",
             "look for zeroes in what is written: off, on, unmap",
-            parse=one_of(DETECT_ZEROES, "Failed to parse detect_zeroes mode: invalid parameter value: {}"),
+            DETECT_ZEROES,
+            complaint="Failed to parse detect_zeroes mode: invalid parameter value: {}",
         ),
         Option("image_opts", "", "image-opts", "", "FILE is a list of options: driver=...,file.filename=..."),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from imgtools.block.protocols.file import CACHE_MODES
-from imgtools.cli.arguments import FORMAT, OPENING, Complaint, cache_mode, number, one_of, size_between
+from imgtools.cli.arguments import FORMAT, OPENING, Choice, Complaint, cache_mode, number, size_between
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.nbd.serving import Plan, carry_out
 from imgtools.cli.opening import named
@@ -66,32 +66,29 @@ COMMAND = Command(
         Option(
             "cache", "t", "cache", "CACHE", f"how the image is written: {', '.join(CACHE_MODES)}", values=CACHE_MODES
         ),
-        Option(
+        Choice(
             "discard",
             "",
             "discard",
             "MODE",
             "what TRIM does: unmap (the default) or ignore",
-            parse=one_of(DISCARD_MODES, "--discard"),
-            values=DISCARD_MODES,
+            DISCARD_MODES,
         ),
-        Option(
+        Choice(
             "detect_zeroes",
             "",
             "detect-zeroes",
             "MODE",
             "look for zeroes in what is written: off (the default), on, or unmap",
-            parse=one_of(DETECT_ZEROES, "--detect-zeroes"),
-            values=DETECT_ZEROES,
+            DETECT_ZEROES,
         ),
-        Option(
+        Choice(
             "engine",
             "",
             "engine",
             "ENGINE",
             "who serves: imgtools (the default), or nbdkit through its Python plugin",
-            parse=one_of(ENGINES, "--engine"),
-            values=ENGINES,
+            ENGINES,
         ),
         Option("filters", "", "filter", "NAME", "with nbdkit, a filter of its (may be repeated)", many=True),
         Option("parameters", "", "parameter", "NAME=VALUE", "with nbdkit, a parameter for its filters", many=True),
