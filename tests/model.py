@@ -26,6 +26,7 @@ from imgtools.block.node import Node, Storage
 from imgtools.block.protocols.memory import MemoryNode
 from imgtools.block.registry import find_format
 from imgtools.errors import NotFound
+from imgtools.operations.create import options_for
 
 Operation = tuple[Any, ...]
 """("write", offset, length, seed), ("zero", offset, length, unmap), ("discard", offset, length), ("flush",),
@@ -74,7 +75,7 @@ class Subject:
 def subject_of(name: str, *, size: int, unit: int, **options: Any) -> Subject:
     """The Subject for a registered format, with its create options (their defaults where not given)."""
     format = find_format(name)
-    given_options = {option.name: options.get(option.name, option.default) for option in format.create_options}
+    given_options = {option.name: options.get(option.name, option.default) for option in options_for(format)}
 
     def create(storage: Storage) -> None:
         format.create("image", size, given_options, MemoryContext({"image": storage}, writable=True))

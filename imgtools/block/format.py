@@ -34,23 +34,11 @@ class Measure:
         self.bitmaps = bitmaps
 
 
-FILE_OPTIONS = (
-    Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
-    Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
-    Option(
-        "preallocation",
-        "text",
-        "Preallocation mode (allowed values: off, falloc, full)",
-        choices=("off", "falloc", "full"),
-    ),
-)
-"""The create options that formats hand on to the file below them."""
-
-
 class Format(Driver):
     """A disk-image format. Subclasses fill in the card and the calls."""
 
     create_options: tuple[Option, ...] = ()
+    """The format's own; those of the file that an image lies in are declared in `operations.create`."""
     amend_options: tuple[Option, ...] = ()
     """What can be changed of an image that is there."""
     supports_compression = False
@@ -71,7 +59,7 @@ class Format(Driver):
         return ()
 
     def create(self, path: str, size: int, options: dict[str, Any], context: Context) -> None:
-        """Make a new image of `size` bytes; `options` hold a value for each of `create_options` (or None)."""
+        """Make a new image of `size` bytes; `options` hold a value (or None) for each of its and the file's."""
         raise UnsupportedFeature(f"Format driver '{self.name}' does not support image creation")
 
     def measure(self, source: Node | None, size: int, options: dict[str, Any]) -> Measure:

@@ -6,7 +6,7 @@ from imgtools.block.registry import find_format
 from imgtools.cli import console
 from imgtools.cli.arguments import Complaint
 from imgtools.errors import BadOption
-from imgtools.operations.create import options_for, own_options
+from imgtools.operations.create import options_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def show_create_options(format: str, filename: str | None) -> int:
         raise Complaint(f"Format driver '{format}' does not support image creation")
     if filename is None:
         console.say(f"Supported {format} options:")
-        show(own_options(found))
+        show(found.create_options)
         console.say("\nThe protocol level may support further options.")
         console.say("Specify the target filename to include those options.")
     else:

@@ -7,7 +7,7 @@ bytes long is rounded up to a sector; what lies past its end reads as zeroes.
 from __future__ import annotations
 
 from imgtools.align import round_up
-from imgtools.block.format import FILE_OPTIONS, Format, Measure, Option, Resizable
+from imgtools.block.format import Format, Measure, Option, Resizable
 from imgtools.block.node import Filter, Node
 from imgtools.errors import AccessDenied, BadOption, OutOfBounds, UnsupportedFeature
 
@@ -165,10 +165,7 @@ class Raw(Format):
         Option("offset", "size", "where in the file the disk begins", identity=True),
         Option("size", "size", "bytes of the disk", identity=True),
     )
-    create_options = (
-        *FILE_OPTIONS,
-        Option("size", "size", "Virtual disk size"),
-    )
+    create_options = (Option("size", "size", "Virtual disk size"),)
 
     def open(self, storage: Storage, context: Context) -> RawNode:
         start, size = context.options.get("offset", 0), context.options.get("size")

@@ -53,15 +53,9 @@ FILE_OPTIONS = (
 
 def options_for(format: Format) -> tuple[Option, ...]:
     """All create options: the format's own, then those of its file."""
-    own = own_options(format)
+    own = format.create_options
     taken = {option.name for option in own}
     return (*own, *(option for option in FILE_OPTIONS if option.name not in taken))
-
-
-def own_options(format: Format) -> tuple[Option, ...]:
-    """The create options that are about the format, and not about the file that it lies in."""
-    of_the_file = {(option.name, option.help) for option in FILE_OPTIONS}
-    return tuple(option for option in format.create_options if (option.name, option.help) not in of_the_file)
 
 
 class NewImage:

@@ -77,8 +77,6 @@ class Qcow2(Format):
         Option("data_file_raw", "bool", "The external data file must stay valid as a raw image"),
         Option("lazy_refcounts", "bool", "Postpone refcount updates", default=False),
         Option("refcount_bits", "int", "Width of a reference count entry in bits", default=16),
-        Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
-        Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
     )
 
     amend_options = (

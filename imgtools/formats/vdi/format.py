@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 
 from imgtools.align import round_up
-from imgtools.block.format import FILE_OPTIONS, Format, Measure, Option
+from imgtools.block.format import Format, Measure, Option
 from imgtools.errors import OutOfBounds, UnsupportedFeature
 from imgtools.formats.vdi.blockmap import to_bytes
 from imgtools.formats.vdi.header import BLOCK_SIZE, MAX_DISK_SIZE, SECTOR, new_header
@@ -26,7 +26,6 @@ class Vdi(Format):
     name = "vdi"
     structures = "imgtools.formats.vdi.explain"
     create_options = (
-        *FILE_OPTIONS,
         Option("size", "size", "Virtual disk size"),
         Option("static", "bool", "VDI static (pre-allocated) image", default=False),
     )

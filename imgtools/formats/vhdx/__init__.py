@@ -8,7 +8,7 @@ Specification: Microsoft's [MS-VHDX]. Fixed and dynamic images are read and writ
 
 from __future__ import annotations
 
-from imgtools.block.format import FILE_OPTIONS, Format, Option
+from imgtools.block.format import Format, Option
 from imgtools.errors import UnsupportedFeature
 
 TYPE_CHECKING = False
@@ -43,7 +43,6 @@ class Vhdx(Format):
             "Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to 'off' when using "
             "'qemu-img convert' with subformat=dynamic.",
         ),
-        *FILE_OPTIONS,
     )
 
     def open(self, storage: Storage, context: Context) -> Node:

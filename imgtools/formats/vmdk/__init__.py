@@ -42,9 +42,6 @@ class Vmdk(Format):
             "twoGbMaxExtentSparse | twoGbMaxExtentFlat | streamOptimized} ",
         ),
         Option("zeroed_grain", "bool", "Enable efficient zero writes using the zeroed-grain GTE feature"),
-        Option("extent_size_hint", "size", "Extent size hint for the image file, 0 to disable"),
-        Option("nocow", "bool", "Turn off copy-on-write (valid only on btrfs)"),
-        Option("preallocation", "text", "Preallocation mode (allowed values: off, falloc, full)"),
     )
 
     def open(self, storage: Storage, context: Context) -> Node:

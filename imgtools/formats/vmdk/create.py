@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 SPLIT_SIZE = 2 << 30
 SUBFORMATS = ("monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized")
 ADAPTER_TYPES = ("ide", "buslogic", "lsilogic", "legacyESX")
-PREALLOCATIONS = ("off", "falloc", "full")
 
 
 def create(path: str, size: int, options: dict[str, Any], context: Context) -> None:
@@ -98,9 +97,6 @@ def _refuse_combinations(path: str, flat: bool, split: bool, parent: str | None,
         raise BadOption("Flat image can't have backing file", path=path)
     if flat and options.get("zeroed_grain"):
         raise BadOption("Flat image can't enable zeroed grain", path=path)
-    preallocation = options.get("preallocation") or "off"
-    if preallocation not in PREALLOCATIONS:
-        raise BadOption(f"invalid parameter value: {preallocation}", path=path)
     if '"' in (parent or "") or ((flat or split) and '"' in path):
         raise BadOption("a VMDK descriptor cannot name files with quotation marks in their names", path=path)
 

@@ -8,7 +8,7 @@ written; differencing ones are refused by name.
 
 from __future__ import annotations
 
-from imgtools.block.format import FILE_OPTIONS, Format, Option
+from imgtools.block.format import Format, Option
 from imgtools.errors import BadOption, OutOfBounds, UnsupportedFeature
 
 TYPE_CHECKING = False
@@ -42,7 +42,6 @@ class Vpc(Format):
             "Force disk size calculation to use the actual size specified, rather than using the nearest "
             "CHS-based calculation",
         ),
-        *FILE_OPTIONS,
     )
 
     def open(self, storage: Storage, context: Context) -> Node:

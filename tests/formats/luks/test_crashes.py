@@ -15,6 +15,7 @@ from imgtools.block.node import Node, Storage
 from imgtools.block.protocols.memory import MemoryNode
 from imgtools.block.registry import find_format
 from imgtools.errors import AccessDenied, ImageError
+from imgtools.operations.create import options_for
 from tests.crash import RecordingStorage
 from tests.model import MemoryContext, pattern
 
@@ -50,7 +51,7 @@ def volumes() -> dict[str, bytes]:
     for name in ("luks", "qcow2"):
         storage = MemoryNode("image")
         format = find_format(name)
-        values: dict[str, Any] = {option.name: option.default for option in format.create_options}
+        values: dict[str, Any] = {option.name: option.default for option in options_for(format)}
         values |= {f"{prefix(name)}{option}": value for option, value in CREATE.items()}
         if name == "qcow2":
             values["encrypt.format"] = "luks"

@@ -18,6 +18,7 @@ from imgtools.formats.vhdx import FORMAT
 from imgtools.formats.vhdx.checksum import sealed
 from imgtools.formats.vhdx.header import HEADERS
 from imgtools.formats.vhdx.records import DATA_DESCRIPTOR, HEADER, LOG_ENTRY
+from imgtools.operations.create import options_for
 from tests.conftest import Runner
 from tests.model import check_is_clean, compare
 
@@ -26,7 +27,7 @@ GIB = 1 << 30
 
 
 def create(path: Path, size: int, **options: Any) -> None:
-    given = {option.name: options.get(option.name, option.default) for option in FORMAT.create_options}
+    given = {option.name: options.get(option.name, option.default) for option in options_for(FORMAT)}
     FORMAT.create(str(path), size, given, Context(writable=True))
 
 
@@ -198,4 +199,4 @@ def test_the_second_header_serves_where_the_first_is_damaged(tmp_path: Path, qem
 def test_help_of_create_options(qemu_img: Runner) -> None:
     lines = qemu_img("create", "-f", "vhdx", "-o", "help", "x").stdout.splitlines()[1:]
     theirs = {line.split("=")[0].strip(): line.split(" - ", 1)[1] for line in lines}
-    assert {option.name: option.help for option in FORMAT.create_options} == theirs
+    assert {option.name: option.help for option in options_for(FORMAT)} == theirs

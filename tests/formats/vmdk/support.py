@@ -11,6 +11,7 @@ from typing import Any
 from imgtools.block.graph import Context, open_image
 from imgtools.formats.vmdk import FORMAT
 from imgtools.formats.vmdk.node import VmdkNode
+from imgtools.operations.create import options_for
 
 SUBFORMATS = ("monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized")
 CONTENT_ID = re.compile(rb"^CID=[0-9a-f]+\n", re.MULTILINE)
@@ -18,7 +19,7 @@ CONTENT_ID = re.compile(rb"^CID=[0-9a-f]+\n", re.MULTILINE)
 
 def make(path: Path, size: int, **options: Any) -> None:
     """Create an image; the options that are not given have their defaults."""
-    values = {option.name: options.get(option.name, option.default) for option in FORMAT.create_options}
+    values = {option.name: options.get(option.name, option.default) for option in options_for(FORMAT)}
     FORMAT.create(str(path), size, values, Context(writable=True))
 
 

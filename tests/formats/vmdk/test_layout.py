@@ -11,6 +11,7 @@ import pytest
 from imgtools.errors import BadOption, ImageError
 from imgtools.formats.vmdk import FORMAT
 from imgtools.formats.vmdk.records import SPARSE_HEADER
+from imgtools.operations.create import options_for
 from tests.conftest import Runner
 from tests.formats.vmdk.support import SUBFORMATS, assert_same_files, make, opened, option_text, twins
 
@@ -174,4 +175,4 @@ def test_tells_the_same_details(subformat: str, tmp_path: Path, qemu_img: Runner
 def test_options_have_the_same_help(qemu_img: Runner) -> None:
     said = qemu_img("create", "-f", "vmdk", "-o", "help", "x.vmdk").stdout.splitlines()[1:]
     told = {line.split("=")[0].strip(): line.split(" - ", 1)[1] for line in said}
-    assert {option.name: option.help for option in FORMAT.create_options} == told
+    assert {option.name: option.help for option in options_for(FORMAT)} == told

@@ -15,6 +15,7 @@ from imgtools.errors import ImageError
 from imgtools.formats.vpc import FORMAT
 from imgtools.formats.vpc.header import checksum
 from imgtools.formats.vpc.records import FOOTER
+from imgtools.operations.create import options_for
 from tests.conftest import Runner
 from tests.model import compare
 
@@ -166,4 +167,4 @@ def test_differencing_images_are_refused_by_name(tmp_path: Path) -> None:
 def test_help_of_create_options(qemu_img: Runner) -> None:
     lines = qemu_img("create", "-f", "vpc", "-o", "help", "x").stdout.splitlines()[1:]
     theirs = {line.split("=")[0].strip(): line.split(" - ", 1)[1] for line in lines}
-    assert {option.name: option.help for option in FORMAT.create_options} == theirs
+    assert {option.name: option.help for option in options_for(FORMAT)} == theirs
