@@ -18,7 +18,7 @@ from imgtools.block.gate import SAME_DIRECTORY, Gate, combine, has_protocol
 from imgtools.block.node import Node, Storage
 from imgtools.block.node_options import apply_node_options
 from imgtools.block.options import JSON_PREFIX, Options
-from imgtools.block.protocols.file import create_file, open_file
+from imgtools.block.protocols.file import DIRECT_MODES, create_file, open_file
 from imgtools.block.registry import PROBE_LENGTH, driver_of_name, find_driver, probe
 from imgtools.errors import BadOption, CorruptImage, ImageError, OutOfBounds
 
@@ -56,6 +56,7 @@ class Context:
         gate: Gate = SAME_DIRECTORY,
         backing: bool = True,
         cache: str = "writeback",
+        aio: str = "threads",
         share: bool = False,
         checking: bool = False,
         options: dict[str, Any] | None = None,
@@ -67,6 +68,9 @@ class Context:
         self.gate = gate
         self.backing = backing
         self.cache = cache
+        self.direct = cache in DIRECT_MODES
+        """Whether the host's page cache was asked to be left out, which is what `aio` is held against."""
+        self.aio = aio
         self.share = share
         self.checking = checking
         self.options = options or {}

@@ -56,6 +56,7 @@ def apply_node_options(options: Options, context: Context) -> Context:
         raise ReadOnly("Block node is read-only")
     if values.get("force-share") and own.writable:
         raise BadOption("force-share=on can only be used with read-only images")
+    own.direct = values.get("cache.direct", own.direct)
     if "cache.no-flush" in values:
         own.cache = "unsafe" if values["cache.no-flush"] else "writeback" if own.cache == "unsafe" else own.cache
     return own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgtools.block.protocols.file import CACHE_MODES
+from imgtools.block.protocols.file import AIO_MODES, CACHE_MODES
 from imgtools.cli import console
 from imgtools.cli.arguments import CACHE, FORCE_SHARE, OPENING, QUIET, Choice, Complaint, number, size_between
 from imgtools.cli.getopt import Command, Option, UsageError
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 LARGEST = (1 << 31) - 1
-ENGINES = ("threads", "native", "io_uring")
 
 
 COMMAND = Command(
@@ -48,15 +47,15 @@ COMMAND = Command(
             parse=number("Invalid flush interval specified", 0, LARGEST),
         ),
         Choice(
-            "engine",
+            "aio",
             "i",
             "",
             "AIO",
             "accepted for compatibility: threads, native or io_uring",
-            ENGINES,
+            AIO_MODES,
             complaint="Invalid aio option: {}",
         ),
-        Option("direct", "n", "", "", "accepted for compatibility"),
+        Option("native", "n", "", "", "short for -i native"),
         Option("no_drain", "", "no-drain", "", "accepted for compatibility"),
         Option("offset", "o", "", "OFFSET", "begin at this byte (0)", parse=size_between("offset")),
         Option(
@@ -98,7 +97,8 @@ def run(arguments: Any) -> int:
     size = 4096 if arguments.size is None else arguments.size
     step, offset = arguments.step or size, arguments.offset or 0
     target = named(arguments.operands[0], arguments.format, arguments.image_opts)
-    with open_named(target, arguments, writable=write, cache=arguments.cache or "writeback") as node:
+    cache, aio = arguments.cache or "writeback", "native" if arguments.native else arguments.aio or "threads"
+    with open_named(target, arguments, writable=write, cache=cache, aio=aio) as node:
         kind = "write" if write else "read"
         console.say(
             f"Sending {count} {kind} requests, {size} bytes each, {depth} in parallel "

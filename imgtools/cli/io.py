@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from imgtools.block.protocols.file import CACHE_MODES
+from imgtools.block.protocols.file import AIO_MODES, CACHE_MODES
 from imgtools.cli import console, keyvalue
 from imgtools.cli.arguments import FORCE_SHARE, FORMAT, OPENING, Complaint
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import gate_of
-from imgtools.io.image import AIO_MODES, DISCARD_MODES, Settings
+from imgtools.io.image import DISCARD_MODES, Settings
 from imgtools.io.shell import Shell
 
 TYPE_CHECKING = False

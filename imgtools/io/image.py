@@ -6,6 +6,7 @@ import sys
 
 from imgtools.block.gate import SAME_DIRECTORY
 from imgtools.block.graph import Context, open_tree, options_of
+from imgtools.block.protocols.file import AIO_MODES
 from imgtools.cli import console
 from imgtools.cli.arguments import Complaint
 from imgtools.errors import BadOption, ImageError, NotFound
@@ -29,7 +30,6 @@ CACHE_MODES = {
 }
 """What -t takes, to the way files are opened and whether each write is made durable at once."""
 DISCARD_MODES = {"unmap": True, "on": True, "ignore": False, "off": False}
-AIO_MODES = ("threads", "native", "io_uring")
 
 
 class Settings:
@@ -65,7 +65,7 @@ class Settings:
         self.share = share
         self.cache = cache
         self.discards = DISCARD_MODES[discard]
-        self.native_aio = aio == "native"
+        self.aio = aio
         self.options = options or {}
         """Options of the tree of nodes."""
         self.gate = gate
@@ -151,14 +151,13 @@ def _open_disk(name: Name | None, settings: Settings) -> Node:
         raise BadOption("force-share=on can only be used with read-only images")
     if settings.copy_on_read and settings.read_only:
         raise BadOption("Can't use copy-on-read on read-only device")
-    if settings.native_aio and cache != "none":
-        raise BadOption("aio=native was specified, but it requires cache.direct=on, which was not specified.")
     if name == "":
         raise BadOption("The 'file' block driver requires a file name")
     context = Context(
         writable=not settings.read_only and not settings.snapshot,
         gate=settings.gate,
         cache=cache,
+        aio=settings.aio,
         share=settings.share,
         objects=settings.objects,
         warn=lambda message: console.note(f"WARNING: {message}"),

@@ -620,6 +620,10 @@ bench -c 1 -s 2M -f raw disk.raw
 bench -w -c 10 -f raw disk.raw
 bench -w -c 10 -f raw --pattern=7 disk.raw && compare -f raw -F raw disk.raw base.raw
 bench -t none -c 10 base.qcow2
+bench -i native -c 1 base.qcow2
+bench -n -c 1 base.qcow2
+bench -n -t directsync -c 1 base.qcow2
+bench -i native -t unsafe -c 1 nothing
 bench nothing
 bench base.qcow2 disk.raw
 bench -p base.qcow2

@@ -57,6 +57,18 @@ info --image-opts driver=qcow2,node-name=9foo,file.filename=base.qcow2
 info --image-opts driver=qcow2,node-name=x,file.node-name=x,file.filename=base.qcow2
 info --image-opts driver=qcow2,file.locking=x,file.filename=base.qcow2
 info --image-opts driver=qcow2,file.locking=off,file.aio=threads,file.filename=base.qcow2
+info --image-opts driver=qcow2,file.aio=native,file.filename=base.qcow2
+info --image-opts driver=qcow2,file.aio=native,cache.direct=on,file.filename=base.qcow2
+info --image-opts driver=qcow2,file.aio=native,file.cache.direct=on,file.filename=base.qcow2
+info --image-opts driver=qcow2,file.aio=native,cache.direct=on,file.cache.direct=off,file.filename=base.qcow2
+info --image-opts driver=qcow2,file.aio=native,file.filename=nothing
+info --image-opts driver=file,aio=io_uring,filename=base.qcow2
+info --image-opts driver=file,aio=x,filename=base.qcow2
+info --image-opts driver=file,drop-cache=x,filename=base.qcow2
+info --image-opts driver=file,drop-cache=off,x-check-cache-dropped=on,filename=base.qcow2
+info --image-opts driver=file,aio-max-batch=16,filename=base.qcow2
+convert -T none -O raw 'json:{"driver": "qcow2", "file": {"filename": "base.qcow2", "aio": "native"}}' new
+convert -O raw 'json:{"driver": "qcow2", "file": {"filename": "base.qcow2", "aio": "native"}}' new
 info --image-opts driver=qcow2,file.filename=top.qcow2,backing.driver=raw
 info --backing-chain --image-opts driver=qcow2,file.filename=top.qcow2
 check --image-opts driver=qcow2,file.filename=base.qcow2

@@ -217,6 +217,8 @@ OPTIONS = r"""
 -m -k -n -c length qcow2.img
 -i io_uring -c length qcow2.img
 -i native -n -c length qcow2.img
+-i native -t directsync -c length qcow2.img
+-i native -c length nothing
 -c length raw.img
 -c "write 0 512" raw.img
 --image-opts -c length driver=qcow2,file.filename=qcow2.img

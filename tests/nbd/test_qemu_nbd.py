@@ -57,6 +57,8 @@ qemu-nbd --detect-zeroes=foo a.raw
 qemu-nbd --detect-zeroes=unmap --discard=ignore a.raw
 qemu-nbd --aio=foo a.raw
 qemu-nbd --aio=threads --aio=threads a.raw
+qemu-nbd --aio=native -k $PWD/x.sock -f raw a.raw
+qemu-nbd --aio=native -k $PWD/x.sock -f raw nothing
 qemu-nbd -L a.raw
 qemu-nbd -L --fork
 qemu-nbd -L -x foo

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LARGE_WRITE = 256 << 10
 """From this size on, a write's space is reserved first."""
 CACHE_MODES = ("none", "writeback", "writethrough", "directsync", "unsafe")
+DIRECT_MODES = ("none", "directsync")
+"""Those in which the host's page cache is left out, elsewhere; here they are accepted."""
+AIO_MODES = ("threads", "native", "io_uring")
 BLKGETSIZE64 = 0x80081272
 """_IOR(0x12, 114, size_t) on Linux."""
 
@@ -284,7 +287,7 @@ class FileDriver(Driver):
     open_options = (
         Option("filename", "text", "the path of the file", identity=True),
         Option("locking", "text", "lock the file against other processes", choices=("auto", "on", "off")),
-        Option("aio", "text", "accepted: how requests are made", choices=("threads", "native", "io_uring")),
+        Option("aio", "text", "accepted: how requests are made", choices=AIO_MODES),
         Option("aio-max-batch", "int", "accepted: how many requests are made at once"),
         Option("drop-cache", "bool", "accepted: whether the host's cache is dropped after a migration"),
         Option("x-check-cache-dropped", "bool", "accepted, like drop-cache"),
@@ -296,7 +299,11 @@ class FileDriver(Driver):
             raise BadOption(f"The '{self.name}' block driver requires a file name")
         if context.options.get("locking") == "off":
             context.share = True
-        return context.open_storage(path)
+        storage = context.open_storage(path)
+        if context.options.get("aio", context.aio) == "native" and not context.direct:
+            storage.close()
+            raise BadOption("aio=native was specified, but it requires cache.direct=on, which was not specified.")
+        return storage
 
     def parse_name(self, name: str) -> dict[str, str]:
         return {"filename": name.removeprefix(f"{self.name}:")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from imgtools.block.protocols.file import CACHE_MODES
+from imgtools.block.protocols.file import AIO_MODES, CACHE_MODES
 from imgtools.cli import console
 from imgtools.cli.arguments import OBJECT, Choice, Complaint, number
 from imgtools.cli.getopt import Command, Option, UsageError
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 DISCARDS = {"ignore": False, "off": False, "unmap": True, "on": True}
 DETECT_ZEROES = ("off", "on", "unmap")
-AIO = ("threads", "native", "io_uring")
 SEE_HELP = "Try `qemu-nbd --help' for more information."
 DEFAULT_CLIENTS = 1
 LARGEST_INT = (1 << 31) - 1
@@ -135,7 +134,7 @@ COMMAND = PeerCommand(
             "aio",
             "MODE",
             "accepted for compatibility",
-            AIO,
+            AIO_MODES,
             complaint="Invalid aio mode '{}'",
             many=True,
         ),
@@ -256,6 +255,7 @@ def plan_of(arguments: Any) -> Plan:
     plan.read_only = arguments.read_only or arguments.snapshot is not None
     plan.temporary, plan.snapshot = arguments.temporary, arguments.snapshot
     plan.cache = "none" if arguments.no_cache else (arguments.caches or ["writeback"])[0]
+    plan.aio = (arguments.aio or ["threads"])[0]
     plan.discards = DISCARDS[(arguments.discards or ["ignore"])[0]]
     plan.detect_zeroes = arguments.detect_zeroes or "off"
     plan.offset = arguments.offset or 0

@@ -52,6 +52,7 @@ class Plan:
         """Whether writes go to a temporary file, and the image stays as it is."""
         self.snapshot: str | None = None
         self.cache = "writeback"
+        self.aio = "threads"
         self.discards = True
         self.detect_zeroes = "off"
         self.offset = 0
@@ -123,6 +124,7 @@ def open_disk(plan: Plan) -> Node:
         writable=writable,
         gate=gate_of(plan.arguments),
         cache=plan.cache,
+        aio=plan.aio,
         options=options,
         objects=objects_of(plan.arguments),
         warn=lambda message: console.note(f"WARNING: {message}"),
