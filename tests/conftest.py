@@ -42,6 +42,18 @@ def require_tool(name: str) -> str:
     return shutil.which(name) or cannot_run(f"{name} is not installed")
 
 
+@pytest.fixture
+def telling(tmp_path: Path) -> Path:
+    """A folder on a file system that tells what is cached: not tmpfs, which /tmp may be."""
+    (tmp_path / "probe").write_bytes(b"x")
+    with (tmp_path / "probe").open("rb") as probe:
+        try:
+            os.preadv(probe.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        except OSError:
+            cannot_run(f"the file system of {tmp_path} does not tell what is cached (give pytest a --basetemp)")
+    return tmp_path
+
+
 TRIES = 5
 CANNOT_TIME = "Unable to get accurate CPU usage"
 """QEMU says so where a busy host keeps it from measuring how fast it derives keys; then it is asked again."""

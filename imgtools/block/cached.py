@@ -8,7 +8,8 @@ fails, whoever touches the memory dies (SIGBUS), but a system call that is given
 it was asked for. Who borrows is ready for that, and reads then.
 
 A mapping does not tell whether its bytes are cached: the kernel waits for a device as long as need be, once for each
-page. So a file lends only after many reads in a row found everything cached, and one read in some tries that again.
+page. So a file lends only after many reads in a row found everything cached, and one read in some tries that again; and
+only where the file system tells (RWF_NOWAIT), which are those that keep mappings and files the same at any time.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def cached_reader(file: FileNode) -> CachedReader:
             in_a_row = loans = 0
             return False
         in_a_row += 1
-        if in_a_row >= TRUSTED:
+        if in_a_row >= TRUSTED and flags:
             loans, pages = LOANS, file.pages()
             reach = len(pages)
         return True

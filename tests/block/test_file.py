@@ -170,9 +170,9 @@ def test_a_reader_of_what_is_cached_gives_the_bytes_or_none(folder: str | None, 
                 read(0, memoryview(buffer))
 
 
-def test_what_is_cached_is_lent_once_many_reads_have_found_it(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(pattern(8192))
-    with open_file(str(tmp_path / "file")) as file:
+def test_what_is_cached_is_lent_once_many_reads_have_found_it(telling: Path) -> None:
+    (telling / "file").write_bytes(pattern(8192))
+    with open_file(str(telling / "file")) as file:
         (read, lend), buffer = file.cached_reader(), memoryview(bytearray(512))
         assert lend(0, 512) is None
         for _ in range(TRUSTED):
@@ -184,8 +184,17 @@ def test_what_is_cached_is_lent_once_many_reads_have_found_it(tmp_path: Path) ->
         assert lend(8191, 1) == pattern(8192)[-1:]
 
 
-def test_a_file_is_lent_as_far_as_it_has_grown(tmp_path: Path) -> None:
-    with create_file(str(tmp_path / "file")) as file:
+def test_a_file_system_that_cannot_tell_what_is_cached_lends_nothing() -> None:
+    with TemporaryDirectory(dir="/dev/shm") as directory:
+        (Path(directory) / "file").write_bytes(pattern(4096))
+        with open_file(f"{directory}/file") as file:
+            (read, lend), buffer = file.cached_reader(), memoryview(bytearray(512))
+            assert all(read(0, buffer) for _ in range(2 * TRUSTED))
+            assert lend(0, 512) is None
+
+
+def test_a_file_is_lent_as_far_as_it_has_grown(telling: Path) -> None:
+    with create_file(str(telling / "file")) as file:
         (read, lend), buffer = file.cached_reader(), memoryview(bytearray(512))
         file.write(0, pattern(4096))
         for _ in range(TRUSTED):
@@ -197,13 +206,13 @@ def test_a_file_is_lent_as_far_as_it_has_grown(tmp_path: Path) -> None:
         assert lend(4096, 4096) == pattern(4096)
 
 
-def test_a_closed_file_is_free_for_others_though_its_memory_is_still_lent(tmp_path: Path) -> None:
-    file = create_file(str(tmp_path / "file"))
+def test_a_closed_file_is_free_for_others_though_its_memory_is_still_lent(telling: Path) -> None:
+    file = create_file(str(telling / "file"))
     file.write(0, pattern(4096))
     (read, lend), buffer = file.cached_reader(), memoryview(bytearray(512))
     for _ in range(TRUSTED):
         assert read(0, buffer)
     lent = lend(0, 4096)
     file.close()
-    with open_file(str(tmp_path / "file"), writable=True):
+    with open_file(str(telling / "file"), writable=True):
         assert lent == pattern(4096)

@@ -17,6 +17,7 @@ from tests.nbd.conftest import MIB, SIZE, content_of
 from tests.nbd.serving import Client, Server
 
 Serve = Callable[..., Server]
+pytestmark = pytest.mark.usefixtures("telling")
 EXTENSIONS = [None, p.OPT_STRUCTURED_REPLY, p.OPT_EXTENDED_HEADERS]
 PAGE = 4096
 
@@ -110,8 +111,8 @@ def test_a_client_that_does_not_take_its_answers_gets_them_later(disk: Path, ser
             assert all(found[cookie] == expected[place : place + 60000] for cookie, place in enumerate(places))
 
 
-def test_a_file_that_is_cut_short_reads_as_zeroes_from_there(tmp_path: Path, serve: Serve) -> None:
-    disk = tmp_path / "disk.raw"
+def test_a_file_that_is_cut_short_reads_as_zeroes_from_there(telling: Path, serve: Serve) -> None:
+    disk = telling / "disk.raw"
     content = random.Random(4).randbytes(4 * MIB)
     disk.write_bytes(content)
     server = serve(disk, "--clients=1")
@@ -129,8 +130,8 @@ def test_a_file_that_is_cut_short_reads_as_zeroes_from_there(tmp_path: Path, ser
     assert not server.said()
 
 
-def test_an_image_that_grows_is_lent_as_far_as_it_went(tmp_path: Path, serve: Serve) -> None:
-    disk = tmp_path / "disk.qcow2"
+def test_an_image_that_grows_is_lent_as_far_as_it_went(telling: Path, serve: Serve) -> None:
+    disk = telling / "disk.qcow2"
     imgtools.create_image(str(disk), SIZE, format="qcow2")
     server = serve(disk, "--clients=1")
     with Client(server) as client:
