@@ -8,11 +8,20 @@ from __future__ import annotations
 from struct import Struct
 
 from imgtools.nbd import protocol
-from imgtools.nbd.protocol import REPLY_DONE
+from imgtools.nbd.protocol import (
+    CHUNK_OFFSET_DATA,
+    EXTENDED_REPLY_MAGIC,
+    REPLY_DONE,
+    SIMPLE_REPLY,
+    SIMPLE_REPLY_MAGIC,
+    STRUCTURED_REPLY_MAGIC,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+OFFSET_SIZE = protocol.CHUNK_OFFSET.size
 
 
 class SimpleReplies:
@@ -26,7 +35,7 @@ class SimpleReplies:
 
     def data(self, cookie: int, request: int, offset: int, length: int, flags: int) -> bytes:
         """The header of `length` bytes at `offset`, for the read that began at `request`; has `data_head` bytes."""
-        return protocol.SIMPLE_REPLY.pack(protocol.SIMPLE_REPLY_MAGIC, 0, cookie)
+        return SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, 0, cookie)
 
     def done(self, cookie: int, offset: int) -> bytes:
         """A request without data went well."""
@@ -49,14 +58,7 @@ class StructuredReplies(SimpleReplies):
     data_head = _data.size
 
     def data(self, cookie: int, request: int, offset: int, length: int, flags: int) -> bytes:
-        return self._data.pack(
-            protocol.STRUCTURED_REPLY_MAGIC,
-            flags,
-            protocol.CHUNK_OFFSET_DATA,
-            cookie,
-            length + protocol.CHUNK_OFFSET.size,
-            offset,
-        )
+        return self._data.pack(STRUCTURED_REPLY_MAGIC, flags, CHUNK_OFFSET_DATA, cookie, length + OFFSET_SIZE, offset)
 
     def empty(self, cookie: int, offset: int) -> bytes:
         return self.chunk(REPLY_DONE, protocol.CHUNK_NONE, cookie, offset, b"")
@@ -91,15 +93,8 @@ class ExtendedReplies(StructuredReplies):
     data_head = _data.size
 
     def data(self, cookie: int, request: int, offset: int, length: int, flags: int) -> bytes:
-        return self._data.pack(
-            protocol.EXTENDED_REPLY_MAGIC,
-            flags,
-            protocol.CHUNK_OFFSET_DATA,
-            cookie,
-            request,
-            length + protocol.CHUNK_OFFSET.size,
-            offset,
-        )
+        head = (EXTENDED_REPLY_MAGIC, flags, CHUNK_OFFSET_DATA, cookie, request, length + OFFSET_SIZE, offset)
+        return self._data.pack(*head)
 
     def done(self, cookie: int, offset: int) -> bytes:
         return self.empty(cookie, offset)

@@ -100,7 +100,7 @@ class Transmission(Wire):
             self.replies.request.unpack_from,
             self.replies.request_magic,
         )
-        data_head, pack_data = self.replies.data_head, self.replies.data
+        data_head, head_of = self.replies.data_head, self.replies.data
         receive_one = self.receive_one
         end = command = length = 0
         while not self.leaving:
@@ -117,9 +117,7 @@ class Transmission(Wire):
                 magic, flags, command, cookie, offset, length = unpack(inbox, at)
                 if magic != magic_of_request:
                     raise ProtocolError(f"a request begins with {magic:#010x}")
-                start = used + data_head
-                stop = start + length
-                if command or flags or length >= LARGE or not length or offset + length > disk or stop > OUTBOX:
+                if command or flags or length >= LARGE or not length or offset + length > disk:
                     self.at, self.end, self.used = at, end, used
                     if not self._other(flags, command, cookie, offset, length):
                         break
@@ -128,16 +126,21 @@ class Transmission(Wire):
                 at += head_size
                 if (view := lend(offset, length)) is not None:
                     borrowers.append((cookie, offset, length))
-                    lent += pack_data(cookie, offset, offset, length, REPLY_DONE), view
-                    if len(lent) < MAX_PIECES:
-                        continue
-                    self.used = used
-                    self._send_lent()
-                    used = self.used
+                    lent += head_of(cookie, offset, offset, length, REPLY_DONE), view
+                    if len(lent) >= MAX_PIECES:
+                        self.used = used
+                        self._send_lent()
+                        used = self.used
                     continue
+                if used + data_head + length > OUTBOX:
+                    self.used = used
+                    self._send()
+                    used = 0
+                start = used + data_head
+                stop = start + length
                 try:
                     if read(offset, outgoing[start:stop]):
-                        outbox[used:start] = pack_data(cookie, offset, offset, length, REPLY_DONE)
+                        outbox[used:start] = head_of(cookie, offset, offset, length, REPLY_DONE)
                         used = stop
                     else:
                         self.node.prefetch(offset, length)

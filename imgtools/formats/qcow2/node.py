@@ -177,8 +177,7 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
             return True
 
         def lend(offset: int, length: int) -> memoryview | None:
-            host = place(offset, length)
-            return None if host is None else lend_data(host, length)
+            return None if (host := place(offset, length)) is None else lend_data(host, length)
 
         return read, lend
 
