@@ -41,7 +41,7 @@ AFTER_STI, AFTER_SS = 1, 2  # the second holds back debug exceptions too
 # Block keys: Core.code_kind
 CODE_16, CODE_32, CODE_64 = 0, 1, 2
 CODE_SIZE = 3
-FLAT_DATA = 4  # DS, ES and SS are flat: base 0, limit 4 GiB - 1, readable and writable
+FLAT_DATA = 4  # DS, ES and SS are flat: base 0, limit 4 GiB - 1, readable and writable; the stack has 32-bit addresses
 PROTECTED = 8  # neither real nor virtual-8086 mode
 CPL_SHIFT = 4
 # What CR0 and CR4 say about x87, MMX and SSE (SDM Vol. 3, sections 2.5 and 14.1)
@@ -137,6 +137,7 @@ class Core:
     cpl: u32
     stack_mask: u64  # of the stack's address size
     stack_checked: u32
+    open_segments: Array[u32, 2]  # whether FS and GS allow every access: limit 4 GiB - 1, readable and writable
 
     code_space: u64
     code_kind: u32

@@ -228,8 +228,10 @@ def stack_place(core: Ptr[Core], access: u32, offset: u64, size: u32) -> Ptr[u8]
 
 @function(inline="always")
 def set_stack_pointer(core: Ptr[Core], value: u64) -> None:
+    """As a result of the stack's address size: one of 32 bits clears the upper half."""
     mask = core.stack_mask
-    core.cpu.registers[4] = core.cpu.registers[4] & ~mask | value & mask
+    kept = u64(0) if mask == LIMIT_32 else core.cpu.registers[4] & ~mask
+    core.cpu.registers[4] = kept | value & mask
 
 
 @cache

@@ -11,7 +11,7 @@ from emulator.native import Ptr, addressof, fill_bytes, function, u8, u32, u64
 from emulator.softmmu.structs import READ, SUPERVISOR, SUPERVISOR_AC, USER, WRITE
 from emulator.softmmu.tlb import entry_of, flush_page
 from emulator.x86.flags import FLAG_BITS
-from emulator.x86.instruction import CS, DS, ES, SS
+from emulator.x86.instruction import CS, DS, ES, FS, GS, SS
 from emulator.x86.state import BIG, LONG, PRESENT, Segment
 
 from .core import (
@@ -42,9 +42,14 @@ DATA_BITS = 2 | 4 | 8 | PRESENT
 
 
 @function
+def is_open(segment: Ptr[Segment]) -> bool:
+    """Whether every access is allowed."""
+    return segment.limit == LIMIT_32 and u32(segment.attributes) & DATA_BITS == WRITABLE_UP
+
+
+@function
 def is_flat(segment: Ptr[Segment]) -> bool:
-    rights = u32(segment.attributes)
-    return segment.base == 0 and segment.limit == LIMIT_32 and rights & DATA_BITS == WRITABLE_UP
+    return segment.base == 0 and is_open(segment)
 
 
 @function
@@ -154,6 +159,8 @@ def update_mode(core: Ptr[Core]) -> None:
     core.target_limit = code.limit
     core.stack_mask = LIMIT_32 if stack.attributes & BIG else 0xFFFF
     core.stack_checked = u32(not (is_flat(stack) and stack.attributes & BIG))
+    core.open_segments[0] = u32(is_open(cpu.segments[FS]))
+    core.open_segments[1] = u32(is_open(cpu.segments[GS]))
     if cpu.efer & LMA and code.attributes & LONG:
         core.code_bits = 64
         core.code_kind = CODE_64
@@ -162,7 +169,7 @@ def update_mode(core: Ptr[Core]) -> None:
         core.target_limit = (1 << 48) - 1
         core.stack_mask = ~u64(0)
         core.stack_checked = 0
-    elif is_flat(cpu.segments[DS]) and is_flat(cpu.segments[ES]) and is_flat(stack):
+    elif is_flat(cpu.segments[DS]) and is_flat(cpu.segments[ES]) and not core.stack_checked:
         core.code_kind |= FLAT_DATA
     if is_protected(core):
         core.code_kind |= PROTECTED

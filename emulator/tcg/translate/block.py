@@ -13,8 +13,9 @@ from __future__ import annotations
 from emulator.native import Array, Ptr, addressof, function, i32, u8, u32, u64
 from emulator.softmmu.physical import find_range
 from emulator.x86.flat import NOTHING, Record, decode_flat
+from emulator.x86.instruction import FS
 
-from ..core import CODE_64, CODE_SIZE, EMULATED, MAX_BLOCK, NO_SSE, SWITCHED, Core, Op
+from ..core import CHECKED, CODE_32, CODE_64, CODE_SIZE, EMULATED, FLAT_DATA, MAX_BLOCK, NO_SSE, SWITCHED, Core, Op
 from ..predecode import PASS, STALE
 from .assembler import GROUP_1_BYTE, NOT_EQUAL, TO_CMP, patch, put, with_core
 from .control import (
@@ -28,18 +29,21 @@ from .control import (
     pop,
     push,
     push_number,
+    push_operand,
     return_near,
 )
 from .instructions import (
     accumulate,
     compare_exchange,
     copy,
+    count,
     divide,
     divide_signed,
     exchange_ax,
     extend_sign,
     load_effective_address,
     move_immediate,
+    move_offset,
     multiply,
     swap_bytes,
     widen,
@@ -54,6 +58,7 @@ from .plans import (
     CALL_INDIRECT,
     COMPARE_EXCHANGE,
     COPIED,
+    COUNT,
     DIVIDE,
     DIVIDE_SIGNED,
     EXCHANGE_AX,
@@ -65,10 +70,12 @@ from .plans import (
     KIND_SHIFT,
     LEAVE_FRAME,
     LOAD_ADDRESS,
+    MOVE_OFFSET,
     MULTIPLY,
     POP,
     PUSH,
     PUSH_IMMEDIATE,
+    PUSH_OPERAND,
     REG_BYTE,
     RETURN,
     RM_BYTE,
@@ -82,6 +89,7 @@ from .stubs import add_stub, leave, leave_to
 from .vectors import compute_vector, sign_mask, store_vector
 
 HIGH_BYTES = 4  # without REX the 8-bit registers from here on are AH, CH, DH, BH
+ALIAS = 0x82  # of 80h, outside 64-bit mode
 BLOCK_ROOM = 1 << 14  # more bytes than any block has
 ALIGNMENT = 16
 NEVER = ~0
@@ -94,8 +102,9 @@ def kind_of(plan: u32) -> u32:
 
 
 @function
-def plan_of(core: Ptr[Core], record: Ptr[Record]) -> u32:
-    """The plan of an instruction; 0 if its registers or its size are none that the plan is for."""
+def plan_of(t: Ptr[Translation], record: Ptr[Record]) -> u32:
+    """The plan of an instruction; 0 if its registers, sizes or segment are none that the plan is for."""
+    core = t.core
     plan = core.plans[u32(record.form)]
     kind = kind_of(plan)
     size = u32(record.operand_size)
@@ -109,7 +118,11 @@ def plan_of(core: Ptr[Core], record: Ptr[Record]) -> u32:
         return 0
     if kind in (LOAD_ADDRESS, BYTE_SWAP, SIGN, DIVIDE, DIVIDE_SIGNED) and size < 32:
         return 0
-    if kind in (PUSH, PUSH_IMMEDIATE, POP, LEAVE_FRAME, RETURN) and size < 64:
+    if PUSH <= kind <= CALL_INDIRECT and size != t.bits:
+        return 0
+    if in_memory and (record.address_size == 16 or (t.op.flags & CHECKED and t.op.segment < FS)):
+        return 0
+    if kind == COPIED and record.opcode == ALIAS:
         return 0
     if kind == COMPARE_EXCHANGE and record.rm == 0:
         return 0
@@ -155,12 +168,18 @@ def emit_rare(t: Ptr[Translation], record: Ptr[Record], plan: u32) -> None:
     kind = kind_of(plan)
     if kind == PUSH_IMMEDIATE:
         push_number(t, t.op.immediate)
+    elif kind == PUSH_OPERAND:
+        push_operand(t, record)
     elif kind == LEAVE_FRAME:
         leave_frame(t)
     elif kind == JUMP_INDIRECT:
         jump_indirect(t, record)
     elif kind == CALL_INDIRECT:
         call_indirect(t, record)
+    elif kind == COUNT:
+        count(t, record)
+    elif kind == MOVE_OFFSET:
+        move_offset(t, record, plan)
     elif kind == WIDEN:
         widen(t, record)
     elif kind == SIGN:
@@ -238,10 +257,16 @@ def emit_stubs(t: Ptr[Translation]) -> None:
 
 
 @function
+def is_translatable(code_kind: u32) -> bool:
+    size = code_kind & CODE_SIZE
+    return size == CODE_64 or (size == CODE_32 and code_kind & FLAT_DATA != 0)
+
+
+@function
 def translate_block(core: Ptr[Core], entry: Ptr[Op]) -> Ptr[Op]:
     """Called when a block has become hot; the op to go on with."""
     entry.handler = core.handlers[PASS]
-    if core.code_kind & CODE_SIZE != CODE_64:
+    if not is_translatable(core.code_kind):
         return entry
     if core.code_used + BLOCK_ROOM > core.code_end:
         core.code_full = 1
@@ -251,6 +276,7 @@ def translate_block(core: Ptr[Core], entry: Ptr[Op]) -> Ptr[Op]:
     t.entry_op = entry
     t.out = Ptr[u8](u64(core.code_used) + (ALIGNMENT - 1) & ~u64(ALIGNMENT - 1))
     t.entry = Ptr[u8](0)
+    t.bits = core.code_bits
     t.stub_count = 0
     records = Array[Record, MAX_BLOCK + 1]()
     plans = Array[u32, MAX_BLOCK + 1]()
@@ -270,8 +296,8 @@ def read_records(t: Ptr[Translation], records: Ptr[Record], plans: Ptr[u32], cou
         record = records + index
         length = i32(t.op.length)
         plan: u32 = 0
-        if decode_flat(code + (t.op.rip - t.entry_op.rip), length, 64, record) == length:
-            plan = plan_of(t.core, record)
+        if decode_flat(code + (t.op.rip - t.entry_op.rip), length, i32(t.bits), record) == length:
+            plan = plan_of(t, record)
         plans[index] = 0 if leads_nowhere(t, plan) else plan
 
 

@@ -57,52 +57,78 @@ assert Jump.size == 24
 
 
 @function
+def slot_size(t: Ptr[Translation]) -> i32:
+    return i32(t.bits >> 3)
+
+
+@function
 def push_place(t: Ptr[Translation]) -> None:
-    """Where the next 8 bytes go: R14 is their host address."""
-    with_memory(t, LEA, 64, ADDRESS, STACK, -8)
-    lookup(t, WRITE, 64)
+    """Where the next 8 or 4 bytes go: R14 is their host address."""
+    with_memory(t, LEA, t.bits, ADDRESS, STACK, -slot_size(t))
+    lookup(t, WRITE, t.bits)
+
+
+@function
+def top_place(t: Ptr[Translation], pointer: u32) -> None:
+    """R14 becomes the host address of what the stack pointer, or EBP for LEAVE, points to."""
+    with_register(t, LOAD, t.bits, ADDRESS, pointer)
+    lookup(t, READ, t.bits)
 
 
 @function
 def move_stack(t: Ptr[Translation], change: i32) -> None:
-    with_memory(t, LEA, 64, STACK, STACK, change)
+    with_memory(t, LEA, t.bits, STACK, STACK, change)
+
+
+@function
+def push_register(t: Ptr[Translation], reg: u32) -> None:
+    """One of the host's, to R14."""
+    with_memory(t, STORE, t.bits, reg, ADDRESS, 0)
+    move_stack(t, -slot_size(t))
 
 
 @function
 def push(t: Ptr[Translation], record: Ptr[Record]) -> None:
     push_place(t)
-    with_memory(t, STORE, 64, load_register(t, u32(record.reg), VALUE), ADDRESS, 0)
-    move_stack(t, -8)
+    push_register(t, load_register(t, u32(record.reg), VALUE))
 
 
 @function
 def push_number(t: Ptr[Translation], value: u64) -> None:
     push_place(t)
-    if fits(value):
-        with_memory(t, MOVE_IMMEDIATE, 64, 0, ADDRESS, 0)
+    if t.bits == 32 or fits(value):
+        with_memory(t, MOVE_IMMEDIATE, t.bits, 0, ADDRESS, 0)
         put(t, value, 4)
+        move_stack(t, -slot_size(t))
     else:
         number(t, VALUE, value)
-        with_memory(t, STORE, 64, VALUE, ADDRESS, 0)
-    move_stack(t, -8)
+        push_register(t, VALUE)
+
+
+@function
+def push_operand(t: Ptr[Translation], record: Ptr[Record]) -> None:
+    """PUSH of ModRM's operand: it is read before the stack is looked for."""
+    load_operand(t, record)
+    with_core(t, STORE, 64, VALUE, TARGET)
+    push_place(t)
+    with_core(t, LOAD, 64, VALUE, TARGET)
+    push_register(t, VALUE)
 
 
 @function
 def pop(t: Ptr[Translation], record: Ptr[Record]) -> None:
-    with_register(t, LOAD, 64, ADDRESS, STACK)
-    lookup(t, READ, 64)
-    move_stack(t, 8)
-    with_memory(t, LOAD, 64, target_register(u32(record.reg), VALUE), ADDRESS, 0)
+    top_place(t, STACK)
+    move_stack(t, slot_size(t))
+    with_memory(t, LOAD, t.bits, target_register(u32(record.reg), VALUE), ADDRESS, 0)
     store_register(t, u32(record.reg), VALUE)
 
 
 @function
 def leave_frame(t: Ptr[Translation]) -> None:
     """LEAVE."""
-    with_register(t, LOAD, 64, ADDRESS, u32(HOST[RBP]))
-    lookup(t, READ, 64)
-    with_memory(t, LEA, 64, STACK, u32(HOST[RBP]), 8)
-    with_memory(t, LOAD, 64, u32(HOST[RBP]), ADDRESS, 0)
+    top_place(t, u32(HOST[RBP]))
+    with_memory(t, LEA, t.bits, STACK, u32(HOST[RBP]), slot_size(t))
+    with_memory(t, LOAD, t.bits, u32(HOST[RBP]), ADDRESS, 0)
 
 
 # -- direct branches ----------------------------------------------------------------------------------------
@@ -220,25 +246,25 @@ def find_indirect(t: Ptr[Translation]) -> None:
 
 
 @function
-def indirect_target(t: Ptr[Translation], record: Ptr[Record]) -> None:
-    """R15 becomes the operand of JMP or CALL."""
+def load_operand(t: Ptr[Translation], record: Ptr[Record]) -> None:
+    """R15 becomes the operand of JMP, CALL or PUSH."""
     if record.rm == NOTHING:
-        operand(t, record, READ, 64)
-        with_memory(t, LOAD, 64, VALUE, ADDRESS, 0)
+        operand(t, record, READ, t.bits)
+        with_memory(t, LOAD, t.bits, VALUE, ADDRESS, 0)
     else:
-        with_register(t, LOAD, 64, VALUE, load_register(t, u32(record.rm), VALUE))
+        with_register(t, LOAD, t.bits, VALUE, load_register(t, u32(record.rm), VALUE))
 
 
 @function
 def jump_indirect(t: Ptr[Translation], record: Ptr[Record]) -> None:
-    indirect_target(t, record)
+    load_operand(t, record)
     find_indirect(t)
     enter_op(t)
 
 
 @function
 def call_indirect(t: Ptr[Translation], record: Ptr[Record]) -> None:
-    indirect_target(t, record)
+    load_operand(t, record)
     find_indirect(t)
     with_core(t, STORE, 64, ADDRESS, TARGET)
     push_number(t, following(t.op))
@@ -248,12 +274,11 @@ def call_indirect(t: Ptr[Translation], record: Ptr[Record]) -> None:
 
 @function
 def return_near(t: Ptr[Translation]) -> None:
-    """RET."""
-    with_register(t, LOAD, 64, ADDRESS, STACK)
-    lookup(t, READ, 64)
-    with_memory(t, LOAD, 64, VALUE, ADDRESS, 0)
+    """RET, and how much of the stack it releases."""
+    top_place(t, STACK)
+    with_memory(t, LOAD, t.bits, VALUE, ADDRESS, 0)
     find_indirect(t)
-    move_stack(t, 8)
+    move_stack(t, slot_size(t) + i32(t.op.immediate))
     enter_op(t)
 
 

@@ -16,11 +16,13 @@ from .assembler import (
     CMP,
     GROUP_1,
     GROUP_1_BYTE,
+    GROUP_5,
     LOAD,
     MAP_0F,
     NOT_EQUAL,
     SHIFT,
     SIGN_EXTEND,
+    STORE,
     TO_CMP,
     TO_SAR,
     head,
@@ -141,6 +143,26 @@ def move_immediate(t: Ptr[Translation], record: Ptr[Record], plan: u32) -> None:
     head(t, opcode | target & 7 | plan & BYTES, u32(record.operand_size), 0, 0, target)
     put_immediate(t, record)
     store_register(t, u32(record.reg), VALUE)
+
+
+@function
+def move_offset(t: Ptr[Translation], record: Ptr[Record], plan: u32) -> None:
+    """MOV of rAX and memory at an address in the instruction."""
+    size: u32 = 8 if plan & BYTES else u32(record.operand_size)
+    access: u32 = WRITE if record.opcode & 2 else READ
+    code: u32 = STORE if record.opcode & 2 else LOAD
+    operand(t, record, access, size)
+    with_memory(t, code - 1 + (u32(record.opcode) & 1) | plan & BYTES, size, u32(HOST[AX]), ADDRESS, 0)
+
+
+@function
+def count(t: Ptr[Translation], record: Ptr[Record]) -> None:
+    """INC and DEC of a register named by the opcode, which 64-bit code does not have. CF stays."""
+    target = load_register(t, u32(record.reg), VALUE)
+    load_flags(t)
+    with_register(t, GROUP_5, u32(record.operand_size), u32(record.opcode) >> 3 & 1, target)
+    store_register(t, u32(record.reg), VALUE)
+    t.flags = IN_FLAGS
 
 
 @function

@@ -10,13 +10,16 @@ from __future__ import annotations
 from emulator.native import Ptr, function, i32, u32, u64
 from emulator.softmmu.structs import PAGE_SHIFT, PAGE_SIZE, READ, TLB_SLOTS, TlbEntry
 from emulator.x86.flat import NOTHING, Record
+from emulator.x86.instruction import FS
 
 from ..core import Core
 from ..predecode import ZERO
 from .assembler import (
     ABOVE,
     ADD,
+    EQUAL,
     GROUP_1,
+    GROUP_1_BYTE,
     LEA,
     LOAD,
     SHIFT,
@@ -39,6 +42,7 @@ from .stubs import leave_if
 RIP = 16
 ENTRY_SHIFT = 5
 ENTRY_MASK = TLB_SLOTS - 1 << ENTRY_SHIFT
+OPEN_SEGMENTS = Core.offset("open_segments")
 READS, WRITES = Core.offset("reads"), Core.offset("writes")
 TAG, PAGE_HOST = TlbEntry.offset("tag"), TlbEntry.offset("host")
 assert TlbEntry.size == 1 << ENTRY_SHIFT
@@ -66,11 +70,15 @@ def load_address(t: Ptr[Translation], record: Ptr[Record], target: u32, size: u3
 
 @function
 def linear_address(t: Ptr[Translation], record: Ptr[Record]) -> None:
-    """R14 becomes that of the memory operand."""
+    """R14 becomes that of the memory operand. In 32-bit code it has 32 bits; a segment with a limit is left to T0."""
     load_address(t, record, ADDRESS, u32(record.address_size))
     if t.op.segment_base != ZERO:
         clobber_flags(t)
-        with_core(t, ADD, 64, ADDRESS, u32(t.op.segment_base))
+        if t.bits == 32:
+            with_core(t, GROUP_1_BYTE, 32, TO_CMP, OPEN_SEGMENTS + (u32(t.op.segment) - FS) * 4)
+            put(t, 0, 1)
+            leave_if(t, EQUAL)
+        with_core(t, ADD, t.bits, ADDRESS, u32(t.op.segment_base))
 
 
 @function

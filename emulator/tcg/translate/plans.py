@@ -20,9 +20,9 @@ from .assembler import BYTES, MAP_SHIFT, PREFIX_SHIFT
 # A plan: in the middle bits what the assembler takes (a map, a prefix, BYTES), from bit 16 on a kind and an access
 (
     CALLED, COPIED, ACCUMULATOR, EXCHANGE_AX, LOAD_ADDRESS, IMMEDIATE, BYTE_SWAP, WIDEN, SIGN, MULTIPLY, DIVIDE,
-    DIVIDE_SIGNED, COMPARE_EXCHANGE, PUSH, PUSH_IMMEDIATE, POP, LEAVE_FRAME, JUMP, BRANCH, CALL, RETURN, JUMP_INDIRECT,
-    CALL_INDIRECT, IDLE, VECTOR, STORE_VECTOR, SIGN_MASK,
-) = range(27)  # fmt: skip
+    DIVIDE_SIGNED, COMPARE_EXCHANGE, COUNT, MOVE_OFFSET, PUSH, PUSH_IMMEDIATE, PUSH_OPERAND, POP, LEAVE_FRAME, JUMP,
+    BRANCH, CALL, RETURN, JUMP_INDIRECT, CALL_INDIRECT, IDLE, VECTOR, STORE_VECTOR, SIGN_MASK,
+) = range(30)  # fmt: skip
 KIND_MASK = 31
 KIND_SHIFT = 16
 READS_REG, WRITES_REG, READS_RM, WRITES_RM = (1 << bit for bit in range(21, 25))
@@ -49,11 +49,13 @@ BY_NAME = {
     "LEA_Gv_M": LOAD_ADDRESS, "BSWAP_Zv": BYTE_SWAP, "CBW": WIDEN, "CWD": SIGN, "XCHG_Zv_rAX": EXCHANGE_AX,
     "MOV_Zb_Ib": IMMEDIATE, "MOV_Zv_Iv": IMMEDIATE, "MUL_Ev": MULTIPLY, "IMUL_Ev": MULTIPLY, "MUL_Eb": MULTIPLY,
     "IMUL_Eb": MULTIPLY, "DIV_Ev": DIVIDE, "IDIV_Ev": DIVIDE_SIGNED,
-    "CMPXCHG_Eb_Gb": COMPARE_EXCHANGE, "CMPXCHG_Ev_Gv": COMPARE_EXCHANGE,
-    "PUSH_Zv": PUSH, "PUSH_Iz": PUSH_IMMEDIATE, "PUSH_Ibs": PUSH_IMMEDIATE, "POP_Zv": POP, "LEAVE": LEAVE_FRAME,
-    "JMP_Jb": JUMP, "JMP_Jz": JUMP, "Jcc_Jb": BRANCH, "Jcc_Jz": BRANCH, "CALL_Jz": CALL, "RET": RETURN,
-    "JMP_Ev": JUMP_INDIRECT, "CALL_Ev": CALL_INDIRECT, "NOP": IDLE, "NOP_Ev": IDLE, "ENDBR64": IDLE,
-    "PAUSE": IDLE, "LFENCE": IDLE, "MFENCE": IDLE, "SFENCE": IDLE,
+    "CMPXCHG_Eb_Gb": COMPARE_EXCHANGE, "CMPXCHG_Ev_Gv": COMPARE_EXCHANGE, "INC_Zv": COUNT, "DEC_Zv": COUNT,
+    "MOV_AL_Ob": MOVE_OFFSET, "MOV_rAX_Ov": MOVE_OFFSET, "MOV_Ob_AL": MOVE_OFFSET, "MOV_Ov_rAX": MOVE_OFFSET,
+    "PUSH_Zv": PUSH, "PUSH_Iz": PUSH_IMMEDIATE, "PUSH_Ibs": PUSH_IMMEDIATE, "PUSH_Ev": PUSH_OPERAND, "POP_Zv": POP,
+    "LEAVE": LEAVE_FRAME, "JMP_Jb": JUMP, "JMP_Jz": JUMP, "Jcc_Jb": BRANCH, "Jcc_Jz": BRANCH, "CALL_Jz": CALL,
+    "RET": RETURN, "RET_Iw": RETURN, "JMP_Ev": JUMP_INDIRECT, "CALL_Ev": CALL_INDIRECT,
+    "NOP": IDLE, "NOP_Ev": IDLE, "ENDBR64": IDLE, "ENDBR32": IDLE, "PAUSE": IDLE,
+    "LFENCE": IDLE, "MFENCE": IDLE, "SFENCE": IDLE,
 }  # fmt: skip
 BY_ACCUMULATOR = frozenset(name for name, kind in BY_NAME.items() if kind in (MULTIPLY, DIVIDE, DIVIDE_SIGNED))
 SIZE_FLAGS = {"b": RM_BYTE, "w": RM_WORD, "d": RM_DOUBLE, "z": RM_DOUBLE}
@@ -64,8 +66,7 @@ def plans() -> list[int]:
     """In the order of FORMS."""
     rows: dict[str, list[Encoding]] = {}
     for row in ENCODINGS:
-        if 64 in row.modes:
-            rows.setdefault(row.form.name, []).append(row)
+        rows.setdefault(row.form.name, []).append(row)
     features = host_features() | {"base", "SSE2"}
     found = [0] * len(FORMS)
     for name, encodings in rows.items():

@@ -59,7 +59,7 @@ def differences(cases: list[Case], one: list[Outcome], other: list[Outcome], mod
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-@pytest.mark.parametrize(("mode", "translate"), [(64, False), (64, True), (32, False)])
+@pytest.mark.parametrize(("mode", "translate"), [(64, False), (64, True), (32, False), (32, True)])
 def test_host(mode: int, translate: bool, seed: int) -> None:
     if not available():
         cannot_run("the host is not an x86-64 Linux")

@@ -6,6 +6,7 @@ The long run is `TCG_SEEDS=200 pytest -n auto tests/emulator/tcg/test_tcg_transl
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from random import Random
 from struct import pack
 from threading import Timer
@@ -18,10 +19,11 @@ from emulator.tcg.core import EXCEPTION, GP, NM, PF, REQUESTED, UD
 from emulator.tcg.forms import covered
 from emulator.tcg.platform import Platform
 from emulator.tcg.processor import Processor
+from emulator.tcg.translate.block import ALIGNMENT
 from emulator.tcg.translate.plans import plans
-from emulator.x86.generate import CODE, Case, executable, random_case
+from emulator.x86.generate import CODE, Case, State, executable, random_case
 from emulator.x86.host import available, host_features
-from emulator.x86.instruction import CS, NO_REGISTER, RIP
+from emulator.x86.instruction import CS, GS, NO_REGISTER, RIP
 from emulator.x86.table import ENCODINGS, FORMS
 from tests.conftest import cannot_run
 
@@ -29,7 +31,7 @@ SEEDS = int(os.environ.get("TCG_SEEDS", "1"))
 BLOCKS = 400
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 END = b"\x0f\x0b"
-DEFINE_FLAGS = bytes.fromhex("48 39 d3")  # cmp rbx, rdx: behind an instruction that leaves some undefined
+DEFINE_FLAGS = bytes.fromhex("39 d3")  # cmp ebx, edx: behind an instruction that leaves some undefined
 UNDEFINED_RESULTS = ("BSF", "BSR")
 
 
@@ -62,20 +64,21 @@ def needed(case: Case) -> set[int]:
     return registers
 
 
-def load(register: int, value: int) -> bytes:
-    """mov register, imm64."""
-    return bytes((0x48 | register >> 3, 0xB8 | register & 7)) + value.to_bytes(8, "little")
+def load(register: int, value: int, mode: int) -> bytes:
+    """mov register, imm64 or imm32."""
+    prefix = bytes((0x48 | register >> 3,)) if mode == 64 else b""
+    return prefix + bytes((0xB8 | register & 7,)) + value.to_bytes(mode // 8, "little")
 
 
-def random_block(random: Random, rows: list) -> tuple[bytes, Case]:
+def random_block(random: Random, rows: list, mode: int) -> tuple[bytes, Case]:
     """Instructions one after another, and the state to begin with."""
     code, case = b"", None
     for _ in range(random.randrange(1, 12)):
-        case = random_case(random.choice(rows), random)
+        case = random_case(random.choice(rows), random, mode)
         if case.instruction.base == RIP or case.instruction.form.mnemonic in UNDEFINED_RESULTS:
             continue
         for register in sorted(needed(case)):
-            code += load(register, case.state.registers[register])
+            code += load(register, case.state.registers[register], mode)
         code += case.code
         if case.undefined:
             code += DEFINE_FLAGS
@@ -83,19 +86,30 @@ def random_block(random: Random, rows: list) -> tuple[bytes, Case]:
     return code, case
 
 
+def state_of(case: Case, random: Random, mode: int) -> State:
+    """The state to begin with; what 64-bit code left in the upper halves of registers is no part of 32-bit code."""
+    if mode == 64:
+        return case.state
+    return replace(case.state, registers=tuple(value | random.getrandbits(32) << 32 for value in case.state.registers))
+
+
+@pytest.mark.parametrize("mode", [64, 32])
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_blocks(seed: int) -> None:
-    random = Random(f"blocks {seed}")
+def test_blocks(seed: int, mode: int) -> None:
+    random = Random(f"blocks {mode} {seed}")
     features = host_features() | {"base"}
     executed, planned = covered(), {form.name for form, plan in zip(FORMS, plans(), strict=True) if plan}
-    rows = [row for row in ENCODINGS if executable(row) and row.form.name in executed and row.form.feature in features]
+    rows = [
+        row for row in ENCODINGS if executable(row, mode) and row.form.name in executed and row.form.feature in features
+    ]
     translated = [row for row in rows if row.form.name in planned]
-    interpreter, translator = Interpreter(64), Interpreter(64, translate=True)
+    interpreter, translator = Interpreter(mode), Interpreter(mode, translate=True)
     for _ in range(BLOCKS):
-        code, case = random_block(random, rows if random.random() < 0.2 else translated)
+        code, case = random_block(random, rows if random.random() < 0.2 else translated, mode)
+        state = state_of(case, random, mode)
         outcomes = []
         for guest in (interpreter, translator):
-            guest.load(case.state)
+            guest.load(state)
             guest.space.write(CODE, code + END)
             guest.core.cpu.rip = CODE
             assert guest.processor.run() == EXCEPTION
@@ -103,15 +117,16 @@ def test_blocks(seed: int) -> None:
         assert outcomes[0] == outcomes[1], code.hex()
 
 
-def test_most_is_translated() -> None:
+@pytest.mark.parametrize("mode", [64, 32])
+def test_most_is_translated(mode: int) -> None:
     """The test above would not notice if nothing were."""
     assert sum(plan != 0 for plan in plans()) > 150
-    guest = Interpreter(64, translate=True)
-    guest.space.write(CODE, bytes.fromhex("4801d8 ffc9") + END)
+    guest = Interpreter(mode, translate=True)
+    guest.space.write(CODE, bytes.fromhex("01d8 ffc9") + END)
     guest.core.cpu.rip = CODE
     before = guest.core.code_used
     guest.processor.run()
-    assert guest.core.code_used > before
+    assert guest.core.code_used > before + ALIGNMENT
 
 
 # -- long mode with pages -----------------------------------------------------------------------------------
@@ -252,6 +267,48 @@ def test_remapped_target(guest: Long) -> None:
         guest.map(OTHER_PAGE, page)
         guest.cpu.registers[RSP] = DATA_PAGE + 2048
         assert guest.run(CODE_PAGE) == UD and guest.cpu.registers[RAX] == expected
+
+
+def test_modes(guest: Long) -> None:
+    """The same bytes as 64-bit and as 32-bit code. Between the pages a direct and an indirect jump lead to and fro.
+
+    add rax, rbx; jmp; inc rax; jmp rcx, or: dec eax; add eax, ebx; jmp; dec eax; inc eax; jmp ecx
+    """
+    guest.write(CODE_PAGE, f"4801d8 e9{(OTHER_PAGE - CODE_PAGE - 8).to_bytes(4, 'little').hex()} 0f0b")
+    guest.write(OTHER_PAGE, "48ffc0 ffe1")
+    cpu = guest.cpu
+    for long in (True, False, False, True, False, True):
+        cpu.segments[CS].attributes = 0xA09B if long else 0xC09B
+        guest.processor.state_changed()
+        cpu.registers[RAX], cpu.registers[RBX] = 0x1_FFFFFFFF, 0x5_00000002
+        cpu.registers[RCX] = CODE_PAGE + 8 | (0 if long else 1 << 32)
+        cpu.registers[RSI] = cpu.registers[8] = cpu.registers[13] = 0x1234_56789ABC
+        assert guest.run(CODE_PAGE) == UD and cpu.rip == CODE_PAGE + 8
+        assert cpu.registers[RAX] == (0x7_00000002 if long else 0)
+        assert cpu.registers[RSI] == cpu.registers[8] == cpu.registers[13] == 0x1234_56789ABC
+
+
+@pytest.mark.parametrize("code", ["8b19", "658b1a", "5b", "8bd1 c9 5b", "51 8b19"])
+def test_addresses_of_32_bits(guest: Long, code: str) -> None:
+    """mov ebx, [ecx], …: the TLB knows the page 4 GiB higher, where 64-bit code has just been; it is not the one."""
+    upper, number = 1 << 32, TABLES + LEVELS * PAGE
+    guest.space.write(TABLES + PAGE + 4 * 8, pack("<Q", number | 7))
+    guest.space.write(number, pack("<Q", number + PAGE | 7))
+    guest.space.write(number + PAGE, pack("<Q", OTHER_PAGE | 7) * 512)
+    guest.write(CODE_PAGE, "8b01 8901 0f0b")
+    guest.write(OTHER_PAGE, "01" * 16)
+    guest.write(CODE_PAGE + 64, code + "0f0b")
+    cpu = guest.cpu
+    for _ in range(2):
+        guest.write(DATA_PAGE, "02" * 16)
+        for long in (True, False):
+            cpu.segments[CS].attributes = 0xA09B if long else 0xC09B
+            guest.processor.code.update_mode(guest.processor.address)
+            cpu.registers[RCX] = cpu.registers[RBP] = cpu.registers[RSP] = upper | DATA_PAGE + 4 * (code[:2] == "51")
+            cpu.registers[RDX], cpu.segments[GS].base = upper - 16, DATA_PAGE + 16
+            assert guest.run(CODE_PAGE if long else CODE_PAGE + 64) == UD
+        assert cpu.registers[RBX] == 0x02020202
+        assert guest.space.read(OTHER_PAGE, 16) == b"\x01" * 16
 
 
 INVLPG, LOAD_CR3 = "410f0138", "0f20d8 0f22d8"
