@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .addresses import ANY, EVERYBODY, MTU, is_guest
 from .checksum import MODULUS, Buffer, checksum, word_sum
-from .structs import BROADCAST, FRAGMENT_OFFSET, IPV4, MORE_FRAGMENTS, TIME_TO_LIVE
+from .structs import BROADCAST, DONT_FRAGMENT, FRAGMENT_OFFSET, IPV4, MORE_FRAGMENTS, TIME_TO_LIVE
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -150,9 +150,12 @@ class Ip:
             self._link.send(destination, header, part)
 
     def send_whole(self, source: bytes, destination: bytes, protocol: int, *parts: Buffer) -> None:
-        """One packet, in parts, of any size that the card takes."""
+        """One packet, in parts, of any size that the card takes. As it is never fragmented, it needs no number of its own
+        (RFC 6864, section 4.1), and guests join segments again that say so.
+        """
         length = sum(map(len, parts))
-        self._link.send(destination, ipv4_header(source, destination, protocol, length), *parts)
+        header = ipv4_header(source, destination, protocol, length, DONT_FRAGMENT)
+        self._link.send(destination, header, *parts)
 
     def broadcast(self, source: bytes, protocol: int, *parts: bytes) -> None:
         header = ipv4_header(source, EVERYBODY, protocol, sum(map(len, parts)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .addresses import MTU
 from .checksum import MODULUS, word_sum
 from .ip import ipv4_header
-from .structs import ETHERNET, IPV4, PROTOCOL_TCP, TCP
+from .structs import DONT_FRAGMENT, ETHERNET, IPV4, PROTOCOL_TCP, TCP
 
 SEGMENT = MTU - IPV4.size - TCP.size
 """Bytes of data that a frame has room for."""
@@ -32,7 +32,7 @@ def cut(frame: bytes) -> list[bytes]:
         piece = data[offset : offset + SEGMENT]
         if len(piece) != size:
             size = len(piece)
-            packet = head + ipv4_header(addresses[:4], addresses[4:], PROTOCOL_TCP, TCP.size + size)
+            packet = head + ipv4_header(addresses[:4], addresses[4:], PROTOCOL_TCP, TCP.size + size, DONT_FRAGMENT)
         word = flags if offset + size == len(data) else flags & ~NOT_BEFORE_THE_END
         sequence = first + offset & 0xFFFFFFFF
         check = -(constant + size + sequence + word + word_sum(piece)) % MODULUS

@@ -21,7 +21,7 @@ ARP_REQUEST, ARP_REPLY = 1, 2
 IPV4 = Struct(">BBHHHBBH4s4s")
 """Version and length, type of service, total length, identification, flags and fragment offset, time to live,
 protocol, checksum, source, destination (RFC 791)."""
-MORE_FRAGMENTS, FRAGMENT_OFFSET = 0x2000, 0x1FFF
+DONT_FRAGMENT, MORE_FRAGMENTS, FRAGMENT_OFFSET = 0x4000, 0x2000, 0x1FFF
 PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP = 1, 6, 17
 TIME_TO_LIVE = 64
 

@@ -179,6 +179,7 @@ class Guest:
         return sock
 
     def take_tcp(self, packet: Received) -> None:
+        assert packet.fragment == 0x4000  # "don't fragment": what lets Linux join segments
         pseudo = packet.source + packet.destination + struct.pack(">HH", 6, len(packet.data))
         assert words(pseudo + packet.data) == 0 or len(packet.data) > 1480  # a large frame's is the card's to compute
         source, to = struct.unpack_from(">HH", packet.data)
