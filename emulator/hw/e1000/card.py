@@ -241,9 +241,9 @@ class E1000(PciFunction):
         self._store(offset, value)
         self.network.room()
 
-    def receive(self, frame: bytes) -> bool:
-        """A frame for the guest; False: there is no buffer for it, and the network hears of one."""
-        return not self.command & BUS_MASTER or self.receiver.receive(frame)
+    def receive(self, frames: list[bytes]) -> int:
+        """Frames for the guest: how many are done with; the network hears of buffers for the others."""
+        return self.receiver.receive(frames) if self.command & BUS_MASTER else len(frames)
 
     # -- statistics -----------------------------------------------------------------------------------------
 
@@ -251,11 +251,13 @@ class E1000(PciFunction):
         self._sent[0] += 1
         self._sent[1] += size + CRC_SIZE
 
-    def count_received(self, frame: bytes) -> None:
-        self._received[0] += 1
-        self._received[1] += len(frame) + CRC_SIZE
-        if frame[0] & 1:
-            self._received[2 if frame[:6] == BROADCAST else 3] += 1
+    def count_received(self, frames: list[bytes]) -> None:
+        groups = [frame[:6] for frame in frames if frame[0] & 1]
+        broadcasts = groups.count(BROADCAST)
+        self._received[0] += len(frames)
+        self._received[1] += sum(map(len, frames)) + CRC_SIZE * len(frames)
+        self._received[2] += broadcasts
+        self._received[3] += len(groups) - broadcasts
 
     def _tell_statistics(self) -> None:
         """Put into the registers what has been counted since the last time."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from struct import Struct, pack
+from struct import Struct
 from typing import TYPE_CHECKING
-from zlib import crc32
+
+from isal.isal_zlib import crc32
 
 from .registers import (
     ADDRESS_VALID,
@@ -34,10 +35,12 @@ from .ring import DESCRIPTOR, Ring
 if TYPE_CHECKING:
     from .card import E1000
 
-ADDRESS, RESULT = Struct("<Q"), Struct("<HHBBH")
-"""A descriptor: the buffer's address; and length, checksum, status, errors, special."""
+ADDRESS, RESULT = Struct("<Q8x"), Struct("<QHHBBH")
+"""A descriptor: the buffer's address; and filled in behind it length, checksum, status, errors, special."""
+CRC = Struct("<I")
 DONE, END_OF_PACKET, IGNORE_CHECKS, TCP_RIGHT, IP_RIGHT = 1, 2, 4, 0x20, 0x40  # status
 LONGEST = 1518  # without its check sequence
+HEADERS = 34  # bytes of a frame, Ethernet's and IP's: what filters and checks look at
 BROADCAST = b"\xff" * 6
 
 
@@ -73,47 +76,64 @@ class Receiver:
         number = high >> shift & 0xFFF
         return bool(self._registers[MULTICAST_TABLE + 4 * (number >> 5)] >> (number & 31) & 1)
 
-    def receive(self, frame: bytes) -> bool:
-        """Put a frame into the guest's buffers; False if there are not enough."""
-        control = self._registers[RCTL]
-        too_long = len(frame) > LONGEST and not control & LONG_FRAMES
-        if not control & RECEIVER_ON or too_long or not self.accepts(frame[:6]):
-            return True
-        data = frame if control & STRIP_CRC else frame + pack("<I", crc32(frame))
-        size, owned = self.buffer_size, self.ring.owned
-        memory = self.ring.memory(self._card.space) if owned else None
-        if memory is None or owned * size < len(data):
-            return False
-        status = DONE | self._checks(frame)
-        left = data
-        while len(left) > size:
-            self._fill(memory, left[:size], status)
-            left = left[size:]
-            owned -= 1
-        self._fill(memory, left, status | END_OF_PACKET)
-        self._card.count_received(frame)
-        few = self.ring.size // DESCRIPTOR >> (control >> MINIMUM_THRESHOLD & 3) + 1
-        self._card.cause(RECEIVED | (FEW_DESCRIPTORS if owned - 1 <= few else 0))
-        return True
+    def receive(self, frames: list[bytes]) -> int:
+        """Put frames into the guest's buffers: how many are done with; for the next there are not enough."""
+        control, size = self._registers[RCTL], self.buffer_size
+        if not control & RECEIVER_ON:
+            return len(frames)
+        free = self.ring.owned
+        memory = self.ring.memory(self._card.space) if free else None
+        head, status = b"", 0
+        pieces: list[tuple[bytes, int]] = []  # what goes into a buffer each, and the status that tells of it
+        received: list[bytes] = []
+        done = 0
+        for frame in frames:
+            if frame[:HEADERS] != head:  # they are the same for all segments of a large frame
+                head = frame[:HEADERS]
+                status = DONE | self._checks(head) if self.accepts(head[:6]) else 0
+            if status and (len(frame) <= LONGEST or control & LONG_FRAMES):
+                data = frame if control & STRIP_CRC else frame + CRC.pack(crc32(frame))
+                if memory is None or len(data) > size * (free - len(pieces)):
+                    break
+                last = (len(data) - 1) // size * size
+                if last:
+                    pieces += [(data[place : place + size], status) for place in range(0, last, size)]
+                pieces.append((data[last:], status | END_OF_PACKET))
+                received.append(frame)
+            done += 1
+        if memory is not None and pieces:
+            self._store(memory, pieces)
+            self._card.count_received(received)
+            few = self.ring.size // DESCRIPTOR >> (control >> MINIMUM_THRESHOLD & 3) + 1
+            self._card.cause(RECEIVED | (FEW_DESCRIPTORS if free - len(pieces) <= few else 0))
+        return done
 
-    def _fill(self, memory: memoryview, data: bytes, status: int) -> None:
-        """The next descriptor and its buffer; where there is no memory, nothing is stored."""
-        space, place = self._card.space, self.ring.advance()
-        (address,) = ADDRESS.unpack_from(memory, place)
-        view = space.window(address, len(data), writable=True)
-        if view is not None:
-            view[:] = data
-            space.written(address, len(data))
-        RESULT.pack_into(memory, place + ADDRESS.size, len(data), 0, status, 0, 0)
-        self.ring.written(space, place)
+    def _store(self, memory: memoryview, pieces: list[tuple[bytes, int]]) -> None:
+        """The next descriptors and their buffers; where there is no memory, nothing is stored."""
+        space = self._card.space
+        places = self.ring.advance(len(pieces))
+        addresses = [address for place in places for (address,) in ADDRESS.iter_unpack(memory[place])]
+        buffers = [(address, len(data)) for address, (data, _) in zip(addresses, pieces, strict=True)]
+        views = space.windows(buffers, writable=True) or [space.window(*buffer, writable=True) for buffer in buffers]
+        results = []
+        for (address, length), view, (data, status) in zip(buffers, views, pieces, strict=True):
+            if view is not None:
+                view[:] = data
+            results.append(RESULT.pack(address, length, 0, status, 0, 0))
+        space.all_written(buffers)
+        left = b"".join(results)
+        for place in places:
+            size = place.stop - place.start
+            memory[place], left = left[:size], left[size:]
+            self.ring.written(space, place)
 
-    def _checks(self, frame: bytes) -> int:
+    def _checks(self, head: bytes) -> int:
         """Which checksums were looked at; the network's are right (section 3.2.9)."""
         wanted = self._registers[RXCSUM]
         checked = 0
-        if frame[12:14] == b"\x08\x00" and frame[14] == 0x45 and len(frame) >= 34:
+        if len(head) == HEADERS and head[12:15] == b"\x08\x00\x45":
             if wanted & IP_CHECKED:
                 checked |= IP_RIGHT
-            if wanted & TCP_CHECKED and frame[23] in (6, 17) and not int.from_bytes(frame[20:22], "big") & 0x3FFF:
+            if wanted & TCP_CHECKED and head[23] in (6, 17) and not int.from_bytes(head[20:22], "big") & 0x3FFF:
                 checked |= TCP_RIGHT
         return checked or IGNORE_CHECKS

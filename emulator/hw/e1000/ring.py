@@ -45,12 +45,13 @@ class Ring:
         """The descriptors; None if they are not in RAM."""
         return space.window(self.base, self.size, writable=True)
 
-    def written(self, space: AddressSpace, place: int) -> None:
-        """The descriptor at a place of `memory` has been changed."""
-        space.written(self.base + place, DESCRIPTOR)
+    def written(self, space: AddressSpace, place: slice) -> None:
+        """Descriptors at a place of `memory` have been changed."""
+        space.written(self.base + place.start, place.stop - place.start)
 
-    def advance(self) -> int:
-        """Move the head on: where in `memory` the descriptor is that it was at."""
-        head = self.head
-        self.head = (head + 1) % (self.size // DESCRIPTOR)
-        return head * DESCRIPTOR
+    def advance(self, count: int) -> list[slice]:
+        """Move the head over the next descriptors: where in `memory` they are, two places around the ring's end."""
+        first, size = self.head * DESCRIPTOR, self.size
+        behind = first + count * DESCRIPTOR
+        self.head = behind % size // DESCRIPTOR
+        return [slice(first, behind)] if behind <= size else [slice(first, size), slice(0, behind - size)]

@@ -10,7 +10,7 @@ from struct import Struct, pack_into
 from typing import TYPE_CHECKING, Any
 
 from .registers import QUEUE_EMPTY, TRANSMIT_RING, TRANSMITTED
-from .ring import Ring
+from .ring import DESCRIPTOR, Ring
 
 if TYPE_CHECKING:
     from .card import E1000
@@ -58,8 +58,8 @@ class Transmitter:
         if memory is None:
             return False
         reported = False
-        for _ in range(min(owned, BATCH)):
-            place = ring.advance()
+        places = ring.advance(min(owned, BATCH))
+        for place in (start for there in places for start in range(there.start, there.stop, DESCRIPTOR)):
             command = memory[place + 11]
             if not command & EXTENDED:
                 self._legacy(memory, place)
@@ -69,8 +69,10 @@ class Transmitter:
                 self._data(memory, place)
             if command & REPORT:
                 memory[place + STATUS_PLACE] |= DONE
-                ring.written(card.space, place)
                 reported = True
+        if reported:
+            for there in places:
+                ring.written(card.space, there)
         self._keep()
         card.cause((TRANSMITTED if reported else 0) | (QUEUE_EMPTY if owned <= BATCH else 0))
         return owned > BATCH

@@ -40,8 +40,8 @@ class Card(Protocol):
         """Whether it cuts frames of TCP data itself, into segments of 1460 bytes."""
         ...
 
-    def receive(self, frame: bytes) -> bool:
-        """Give the guest a frame; False: there is no buffer, and `room` is called when there may be one."""
+    def receive(self, frames: list[bytes]) -> int:
+        """Give the guest frames: how many it has taken. `room` is called when there may be buffers for the others."""
         ...
 
 
@@ -126,16 +126,21 @@ class Link:
         """Give the card what waits; whether it took all."""
         card = self.card
         while self.queue and card is not None:
-            if len(self.queue[0]) > LONGEST and not card.takes_large_frames:
-                self._cut()
-            if not card.receive(self.queue[0]):
+            frames = self._next(large=card.takes_large_frames)
+            taken = card.receive(frames)
+            self.queued -= sum(map(len, frames[:taken]))
+            if taken < len(frames):
+                self.queue.extendleft(reversed(frames[taken:]))
                 return False
-            self.queued -= len(self.queue.popleft())
         return card is not None
 
-    def _cut(self) -> None:
-        """The first frame is several for this card."""
-        large = self.queue.popleft()
-        frames = cut(large)
-        self.queue.extendleft(reversed(frames))
-        self.queued += sum(map(len, frames)) - len(large)
+    def _next(self, *, large: bool) -> list[bytes]:
+        """Frames off the queue: all of it for a card that takes large ones, else up to a large one, or that one cut."""
+        frames = []
+        while self.queue and (large or len(self.queue[0]) <= LONGEST):
+            frames.append(self.queue.popleft())
+        if not frames:
+            whole = self.queue.popleft()
+            frames = cut(whole)
+            self.queued += sum(map(len, frames)) - len(whole)
+        return frames

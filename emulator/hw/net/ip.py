@@ -150,8 +150,8 @@ class Ip:
             self._link.send(destination, header, part)
 
     def send_whole(self, source: bytes, destination: bytes, protocol: int, *parts: Buffer) -> None:
-        """One packet, in parts, of any size that the card takes. As it is never fragmented, it needs no number of its own
-        (RFC 6864, section 4.1), and guests join segments again that say so.
+        """One packet, in parts, of any size that the card takes, and never in fragments. One that says so needs no
+        number of its own (RFC 6864, section 4.1), and guests join such segments again.
         """
         length = sum(map(len, parts))
         header = ipv4_header(source, destination, protocol, length, DONT_FRAGMENT)

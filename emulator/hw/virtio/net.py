@@ -6,6 +6,7 @@ segmentation of TCP to the network, and the network's own checksums are right.
 
 from __future__ import annotations
 
+from collections import deque
 from struct import Struct, pack
 from typing import Protocol
 
@@ -58,7 +59,7 @@ class VirtioNet(VirtioDevice):
 
     def reset(self) -> None:
         super().reset()
-        self.frame: bytes | None = None  # the one that is being received
+        self.incoming: deque[bytes] = deque()  # frames that are being received
 
     def configuration(self) -> bytes:
         return self.mac + pack("<HH", LINK_UP, 1)
@@ -73,17 +74,19 @@ class VirtioNet(VirtioDevice):
         merged = self.accepted & (MERGED_BUFFERS | VERSION_1)
         return HEADER.size + (BUFFERS.size if merged else 0)
 
-    def receive(self, frame: bytes) -> bool:
-        """Give the guest a frame. False if it has no buffer for it: `Network.room` is called when it may have one."""
-        self.frame = frame
+    def receive(self, frames: list[bytes]) -> int:
+        """Give the guest frames: how many it had buffers for. `Network.room` is called when it may have more."""
+        self.incoming.extend(frames)
         self.notify(Queues.RECEIVE)
-        taken, self.frame = self.frame is None, None
-        return taken
+        left = len(self.incoming)
+        self.incoming.clear()
+        return len(frames) - left
 
     def serve(self, number: int) -> bool:
         match number:
-            case Queues.RECEIVE if self.frame is not None:
-                self._receive(self.frame)
+            case Queues.RECEIVE if self.incoming:
+                while self.incoming and self._receive(self.incoming[0]):
+                    self.incoming.popleft()
             case Queues.RECEIVE:
                 self.network.room()
             case Queues.TRANSMIT:
@@ -92,8 +95,8 @@ class VirtioNet(VirtioDevice):
                 self._control()
         return False
 
-    def _receive(self, frame: bytes) -> None:
-        """Into one buffer, or as many as it takes where they may be merged (5.1.6.4)."""
+    def _receive(self, frame: bytes) -> bool:
+        """Into one buffer, or as many as it takes where they may be merged (5.1.6.4); whether there are enough."""
         queue, needed = self.queues[Queues.RECEIVE], self.header_size + len(frame)
         chains: list[Chain] = []
         while needed > 0:
@@ -101,20 +104,20 @@ class VirtioNet(VirtioDevice):
             if chain is None:
                 for _ in chains:
                     queue.untake()
-                return
+                return False
             chains.append(chain)
             needed -= chain.writable.size
             if not self.accepted & MERGED_BUFFERS:
                 break
-        self.frame = None
         if needed > 0:
             queue.untake()
-            return  # too large for the buffer: dropped
+            return True  # too large for the buffer: dropped
         data = memoryview(self._with_header(frame, len(chains)))
         for chain in chains:
             count = chain.writable.write(data)
             data = data[count:]
             queue.give(chain, count)
+        return True
 
     def _with_header(self, frame: bytes, buffers: int) -> bytes:
         header = HEADER.pack(DATA_VALID if self.accepted & GUEST_CHECKSUM else 0, 0, 0, 0, 0, 0)

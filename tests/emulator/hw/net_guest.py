@@ -63,16 +63,16 @@ class Guest:
 
     # -- the wire -------------------------------------------------------------------------------------------
 
-    def receive(self, frame: bytes) -> bool:
+    def receive(self, frames: list[bytes]) -> int:
         """What the network calls."""
+        taken = len(frames) if self.buffers is None else min(len(frames), self.buffers)
         if self.buffers is not None:
-            if not self.buffers:
-                return False
-            self.buffers -= 1
-        assert 60 <= len(frame) <= (65549 if self.takes_large_frames else 1514)
-        for arrived in self.disturb(bytes(frame), self.held[0]):
-            self.take(arrived)
-        return True
+            self.buffers -= taken
+        for frame in frames[:taken]:
+            assert 60 <= len(frame) <= (65549 if self.takes_large_frames else 1514)
+            for arrived in self.disturb(bytes(frame), self.held[0]):
+                self.take(arrived)
+        return taken
 
     def send(self, frame: bytes) -> None:
         for sent in self.disturb(frame, self.held[1]):

@@ -269,7 +269,7 @@ def test_fuzz(name, seed):
         ring.kick()
         driver.run_events()
         if name == "net":
-            device.receive(bytes(rng.randrange(1600)))
+            device.receive([bytes(rng.randrange(1600))] * rng.randrange(4))
         elif name == "console":
             device.receive(b"text")
         done += ring.half(ring.used + 2) != 0
