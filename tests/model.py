@@ -32,6 +32,9 @@ Operation = tuple[Any, ...]
 """("write", offset, length, seed), ("zero", offset, length, unmap), ("discard", offset, length), ("flush",),
 ("reopen",)."""
 
+PIECES = (4096, 1, 511, 70_000)
+"""Sizes of the buffers that `read_in_pieces` fills, again and again."""
+
 
 def pattern(length: int, seed: int = 0) -> bytes:
     """Bytes that are the same each time, different for each seed, and never zero."""
@@ -117,6 +120,7 @@ class Model:
         """Every byte, and that the extents cover the disk and promise zeroes only where there are some."""
         assert node.size == len(self.content)
         compare(node.read(0, node.size), self.content)
+        compare(read_in_pieces(node, 0, node.size), self.content)
         position = 0
         for extent in node.extents(0, node.size):
             assert extent.start == position and extent.length > 0, f"a gap or overlap in the extents: {extent}"
@@ -137,6 +141,19 @@ class Model:
             for index, value in enumerate(found):
                 assert value in (0, before[index], below[index]), f"a discarded byte at {offset + index} is {value:#x}"
         self.content[offset : offset + length] = found
+
+
+def read_in_pieces(node: Node, offset: int, length: int, sizes: Sequence[int] = PIECES) -> bytes:
+    """What `readv` gives; the pieces are laid from the end of memory to its begin, so that none follows another."""
+    memory = memoryview(bytearray(b"?" * length))
+    pieces: list[memoryview] = []
+    place = 0
+    while place < length:
+        size = min(sizes[len(pieces) % len(sizes)], length - place)
+        pieces.append(memory[length - place - size : length - place])
+        place += size
+    node.readv(offset, length, pieces)
+    return b"".join(pieces)
 
 
 def compare(found: bytes | bytearray, expected: bytes | bytearray) -> None:

@@ -1,24 +1,24 @@
 """A gather list: pieces of guest memory that a bus master transfers as one, in order.
 
-What a disk reads goes straight into guest memory where the list is one piece or its pieces are large, and by way of
-one buffer where they are many and small: then one larger read costs less than many.
+What a disk reads goes straight into guest memory, in one call of the disk. What is written to it does so where the
+list is one piece or its pieces are large, and is joined in one buffer where they are many and small: one larger write
+costs less than many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
+
+from imgtools.block.node import LARGE_PIECE
 
 if TYPE_CHECKING:
     from emulator.softmmu.space import AddressSpace
-
-LARGE = 64 << 10  # bytes of a piece, on average, that are worth a call of the disk's own
 
 
 class Disk(Protocol):
     """What gather lists are filled from and stored on: a node, or a drive."""
 
-    def readinto(self, offset: int, buffer: memoryview, /) -> None: ...
+    def readv(self, offset: int, length: int, pieces: list[memoryview], /) -> None: ...
     def write(self, offset: int, data: bytes | memoryview, /) -> None: ...
 
 
@@ -37,20 +37,28 @@ class Gather:
         self.size = sum(length for _, length in pieces) if size is None else size
 
     def split(self, place: int) -> tuple[Gather, Gather]:
-        """The first `place` bytes, and the rest."""
-        place = min(place, self.size)
-        left = place
-        for number, (address, length) in enumerate(self.pieces):
-            if left < length:
-                head = [*self.pieces[:number], (address, left)] if left else self.pieces[:number]
-                tail = [(address + left, length - left), *self.pieces[number + 1 :]]
-                return Gather(self.space, head, place), Gather(self.space, tail, self.size - place)
-            left -= length
-        return self, Gather(self.space, [], 0)
+        """The first `place` bytes, and the rest, sought from the end that is nearer."""
+        place, pieces = max(0, min(place, self.size)), self.pieces
+        if 2 * place <= self.size:
+            number, start = 0, 0
+            while start < place and start + pieces[number][1] <= place:
+                start += pieces[number][1]
+                number += 1
+        else:
+            number, start = len(pieces), self.size
+            while start > place:
+                number -= 1
+                start -= pieces[number][1]
+        head, tail = pieces[:number], pieces[number:]
+        if start < place:
+            address, length = tail[0]
+            head.append((address, place - start))
+            tail[0] = (address + place - start, length - (place - start))
+        return Gather(self.space, head, place), Gather(self.space, tail, self.size - place)
 
     def views(self, *, writable: bool = False) -> list[memoryview]:
         """The memory itself. WildAddress if there is none."""
-        views = self.space.windows(self.pieces, writable=writable)
+        views = self.space.windows(self.pieces, self.size, writable=writable)
         if views is None:
             raise WildAddress(f"{self.size:#x} bytes in {len(self.pieces)} pieces are not all in RAM")
         return views
@@ -82,20 +90,7 @@ class Gather:
         """Fill the list from a disk."""
         views = self.views(writable=True)
         try:
-            if self._in_large_pieces():
-                for view in views:
-                    disk.readinto(offset, view)
-                    offset += len(view)
-            else:
-                buffer = self.space.bounce(self.size)
-                try:
-                    disk.readinto(offset, buffer)
-                finally:  # a disk that fails in the middle has given what lies before
-                    place = 0
-                    for view in views:
-                        following = place + len(view)
-                        view[:] = buffer[place:following]
-                        place = following
+            disk.readv(offset, self.size, views)
         finally:
             self.written()
 
@@ -110,19 +105,4 @@ class Gather:
             offset += len(view)
 
     def _in_large_pieces(self) -> bool:
-        return len(self.pieces) == 1 or self.size >= LARGE * len(self.pieces)
-
-
-def join(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The same with pieces made one where they follow each other, and without empty ones."""
-    joined: list[tuple[int, int]] = []
-    end = -1
-    for address, length in pieces:
-        if not length:
-            continue
-        if address == end:
-            joined[-1] = (joined[-1][0], joined[-1][1] + length)
-        else:
-            joined.append((address, length))
-        end = address + length
-    return joined
+        return len(self.pieces) == 1 or self.size >= LARGE_PIECE * len(self.pieces)

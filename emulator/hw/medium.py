@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from imgtools import ImageError, Node
+from imgtools.block.node import cut, fill_zero
 
 Buffer = bytes | bytearray | memoryview
 OnError = Callable[[ImageError], bool]
-Move = Callable[[int, memoryview], None]
+Move = Callable[[int, int, list[memoryview]], None]
 
 
 def report(_: ImageError) -> bool:
@@ -46,7 +47,11 @@ class Medium:
 
     def readinto(self, offset: int, view: memoryview) -> None:
         """Fill a view with what is at a byte; behind a BadSector, what lies before it is in the view."""
-        self._transfer(self._read, offset, view, writing=False)
+        self.readv(offset, len(view), [view])
+
+    def readv(self, offset: int, length: int, views: list[memoryview]) -> None:
+        """The same with several views, of `length` bytes together."""
+        self._transfer(self._read, offset, length, views, writing=False)
 
     def read(self, offset: int, length: int) -> bytearray:
         data = bytearray(length)
@@ -55,7 +60,7 @@ class Medium:
 
     def write(self, offset: int, data: Buffer) -> None:
         """What lies before a BadSector is written."""
-        self._transfer(self.node.write, offset, memoryview(data), writing=True)
+        self._transfer(self._write, offset, len(data), [memoryview(data)], writing=True)
 
     def discard(self, offset: int, length: int) -> None:
         self._insist(offset, lambda: self.node.discard(offset, length))
@@ -66,29 +71,36 @@ class Medium:
     def flush(self) -> None:
         self._insist(0, self.node.flush)
 
-    def _read(self, offset: int, view: memoryview) -> None:
+    def _read(self, offset: int, length: int, views: list[memoryview]) -> None:
         there = max(0, self.node.size - offset)
-        if len(view) > there:
-            view[there:] = bytes(len(view) - there)
-            view = view[:there]
-        self.node.readinto(offset, view)
+        if length > there:
+            views, beyond = cut(views, there)
+            length = there
+            for view in beyond:
+                fill_zero(view)
+        self.node.readv(offset, length, views)
 
-    def _transfer(self, move: Move, offset: int, view: memoryview, *, writing: bool) -> None:
+    def _write(self, offset: int, _: int, views: list[memoryview]) -> None:
+        for view in views:  # one
+            self.node.write(offset, view)
+
+    def _transfer(self, move: Move, offset: int, length: int, views: list[memoryview], *, writing: bool) -> None:
         try:
-            self._insist(offset, lambda: move(offset, view), writing=writing)
+            self._insist(offset, lambda: move(offset, length, views), writing=writing)
         except BadSector:
-            self._search(move, offset, view, writing=writing)
+            self._search(move, offset, length, views, writing=writing)
 
-    def _search(self, move: Move, offset: int, view: memoryview, *, writing: bool) -> None:
+    def _search(self, move: Move, offset: int, length: int, views: list[memoryview], *, writing: bool) -> None:
         """Move sector by sector up to the one that is bad."""
-        place = 0
-        while place < len(view):
-            following = place + self.sector_size - (offset + place) % self.sector_size
+        end = offset + length
+        while offset < end:
+            size = min(self.sector_size - offset % self.sector_size, end - offset)
+            sector, views = cut(views, size)
             try:
-                move(offset + place, view[place:following])
+                move(offset, size, sector)
             except ImageError as error:
-                raise BadSector((offset + place) // self.sector_size, error, writing=writing) from error
-            place = following
+                raise BadSector(offset // self.sector_size, error, writing=writing) from error
+            offset += size
 
     def _insist(self, offset: int, action: Callable[[], None], *, writing: bool = True) -> None:
         """Do it, as often as `on_error` wants."""

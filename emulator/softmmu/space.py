@@ -15,17 +15,16 @@ import ctypes
 import mmap
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any
 
-from .structs import CODE, DIRTY, MMIO, PAGE_SIZE, RAM, ROM, Range
+from .structs import CODE, DIRTY, MMIO, PAGE_SHIFT, PAGE_SIZE, RAM, ROM, Range
 
 ReadMmio = Callable[[int, int], int]
 WriteMmio = Callable[[int, int, int], None]
 ADDRESS_LIMIT = 1 << 52  # physical addresses of the architecture
-MIN_BOUNCE = 1 << 20
 RETIRED = 16  # views and regions that are kept after their time
 DIRTIED = bytes(flags | DIRTY for flags in range(256))  # for `translate`
 NO_CODE = bytes(flags for flags in range(256) if not flags & CODE)
@@ -74,7 +73,6 @@ class AddressSpace:
         self.regions: list[Region] = []
         self.listeners: list[Callable[[], None]] = []  # called when the flat view changes
         self.code_listeners: list[Callable[[int, int], None]] = []  # when `write` hits translated code
-        self._bounce: memoryview | None = None
         self.failure: BaseException | None = None  # raised by a device's function; see `check`
         self.ranges: Any = (Range.ctype * 1)()
         self.count = 0
@@ -202,15 +200,6 @@ class AddressSpace:
                 region.view[low - region.first : high - region.first] = data[low - address : high - address]
         self.written(address, len(data))
 
-    def bounce(self, size: int) -> memoryview:
-        """A buffer for a device that fills pages which lie apart; the next call gives the same bytes again.
-
-        It begins with a page, since the host reads several times faster then, and is kept, since new pages cost more.
-        """
-        if self._bounce is None or len(self._bounce) < size:
-            self._bounce = memoryview(mmap.mmap(-1, max(size, MIN_BOUNCE)))
-        return self._bounce[:size]
-
     def window(self, address: int, size: int, *, writable: bool = False) -> memoryview | None:
         """Guest memory itself, for devices that transfer much; None if it is not all in one piece of RAM (or ROM).
 
@@ -226,38 +215,43 @@ class AddressSpace:
             return self._wide_window(number, address, size, writable)
         return region.view[address - region.first : address - region.first + size]
 
-    def windows(self, pieces: Iterable[tuple[int, int]], *, writable: bool = False) -> list[memoryview] | None:
-        """`window` of each of many pieces (address, size), which mostly are near each other; None if one has none."""
+    def windows(self, pieces: list[tuple[int, int]], size: int, *, writable: bool = False) -> list[memoryview] | None:
+        """`window` of each of many pieces (address, length), of `size` bytes together; None if one has none."""
+        region, end = self._lowest(pieces)
+        if region is not None and region.view is not None and (region.kind == RAM or not writable):
+            base, memory = region.first, region.view[:end]
+            views = [memory[address - base : address - base + length] for address, length in pieces]
+            if sum(map(len, views)) == size:
+                return views
         views = []
-        first, behind, base, memory = 0, 0, 0, memoryview(b"")  # the piece of RAM that the last one was in
-        for address, size in pieces:
-            if first <= address and address + size <= behind:
-                views.append(memory[address - base : address - base + size])
-                continue
-            view = self.window(address, size, writable=writable)
+        for address, length in pieces:  # not all in one piece of RAM
+            view = self.window(address, length, writable=writable) if length else memoryview(bytearray())
             if view is None:
                 return None
             views.append(view)
-            first, last, region = self._pieces[bisect_right(self._firsts, address) - 1]
-            if region.view is not None:
-                behind, base, memory = last + 1, region.first, region.view
         return views
 
-    def all_written(self, pieces: Iterable[tuple[int, int]]) -> None:
+    def all_written(self, pieces: list[tuple[int, int]]) -> None:
         """RAM has been changed through `windows`."""
-        first, behind, base, flags = 0, 0, 0, memoryview(b"")
-        for address, size in pieces:
-            if first <= address and address + size <= behind:
-                page = (address - base) // PAGE_SIZE
-                if flags[page] == DIRTY and (address - base + size - 1) // PAGE_SIZE == page:
-                    continue
-            else:
-                first, last, region = self._pieces[max(bisect_right(self._firsts, address) - 1, 0)]
-                if region.kind == RAM:
-                    behind, base, flags = last + 1, region.first, region.flag_view
-                else:
-                    behind = 0
-            self.written(address, size)
+        region, end = self._lowest(pieces)
+        if region is not None and region.kind == RAM:
+            base, flags, inside = region.first, region.flag_view, PAGE_SIZE - 1
+            if max(pieces)[0] < base + end:
+                pieces = [  # those that lie in one page mostly need nothing
+                    (address, length) for address, length in pieces
+                    if flags[address - base >> PAGE_SHIFT] != DIRTY or (address & inside) + length > PAGE_SIZE
+                ]  # fmt: skip
+        for address, length in pieces:
+            if length:
+                self.written(address, length)
+
+    def _lowest(self, pieces: list[tuple[int, int]]) -> tuple[Region | None, int]:
+        """What is at the first address of a list, and where in it its visible piece ends."""
+        number = bisect_right(self._firsts, min(pieces)[0]) - 1 if pieces else -1
+        if number < 0:
+            return None, 0
+        _, last, region = self._pieces[number]
+        return region, last + 1 - region.first
 
     def _wide_window(self, number: int, address: int, size: int, writable: bool) -> memoryview | None:
         """The same over several pieces that are one in memory, as shadow RAM is."""

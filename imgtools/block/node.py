@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     """Of a disk: offset, length, and what is to be there (None: zeroes)."""
 
 ZEROES = bytes(1 << 16)
+LARGE_PIECE = 64 << 10
+"""Bytes of a buffer, on average, that are worth a read of their own."""
 LIMITS = {"request-alignment": 1, "max-iov": 1024, "min-mem-alignment": 1, "opt-mem-alignment": 4096}
 """What bounds a request where no node says more: nothing, but buffers on page boundaries are read into faster."""
 
@@ -40,6 +42,26 @@ def fill_zero(buffer: memoryview) -> None:
     for start in range(0, len(buffer), len(ZEROES)):
         piece = buffer[start : start + len(ZEROES)]
         piece[:] = ZEROES[: len(piece)]
+
+
+def cut(pieces: list[memoryview], length: int) -> tuple[list[memoryview], list[memoryview]]:
+    """The first `length` bytes of several buffers, and the rest."""
+    left = length
+    for number, piece in enumerate(pieces):
+        if left < len(piece):
+            head = [*pieces[:number], piece[:left]] if left else pieces[:number]
+            return head, [piece[left:], *pieces[number + 1 :]]
+        left -= len(piece)
+    return pieces, []
+
+
+def spread(data: memoryview, pieces: list[memoryview]) -> None:
+    """Fill several buffers with `data`, one behind the other."""
+    place = 0
+    for piece in pieces:
+        following = place + len(piece)
+        piece[:] = data[place:following]
+        place = following
 
 
 class Node:
@@ -97,6 +119,20 @@ class Node:
         """The range will be read soon. A hint."""
 
     # What everyone needs around them.
+
+    def readv(self, offset: int, length: int, pieces: list[memoryview]) -> None:
+        """Fill several buffers, of `length` bytes together, one behind the other.
+
+        Small ones are filled from one read where a node has no way without a copy.
+        """
+        if length >= LARGE_PIECE * len(pieces):
+            for piece in pieces:
+                self.readinto(offset, piece)
+                offset += len(piece)
+            return
+        buffer = memoryview(bytearray(length))
+        self.readinto(offset, buffer)
+        spread(buffer, pieces)
 
     def cached_reader(self) -> CachedReader:
         """Functions for many small reads inside the disk.
@@ -253,6 +289,13 @@ class Filter(Storage):
     def readinto(self, offset: int, buffer: memoryview) -> None:
         self.child.readinto(offset, buffer)
 
+    def readv(self, offset: int, length: int, pieces: list[memoryview]) -> None:
+        """By the child, unless the filter has something to do with what is read."""
+        if type(self).readinto is Filter.readinto:
+            self.child.readv(offset, length, pieces)
+        else:
+            super().readv(offset, length, pieces)
+
     def read(self, offset: int, length: int) -> bytes:
         """As Node.read; short past the end where the child is a file."""
         if isinstance(self.child, Storage):
@@ -333,3 +376,11 @@ class Layer(Node):
         if below is not None and shared:
             below.readinto(offset, buffer[:shared])
         fill_zero(buffer[shared:])
+
+    def readv_below(self, offset: int, length: int, pieces: list[memoryview]) -> None:
+        """As `read_below`, for several buffers."""
+        below = self.backing
+        if below is not None and offset + length <= below.size:
+            below.readv(offset, length, pieces)
+        else:
+            super().readv(offset, length, pieces)

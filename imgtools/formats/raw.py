@@ -43,6 +43,10 @@ class RawNode(Node, Resizable):
         self.check_range(offset, len(buffer))
         self.storage.readinto(self.window_start + offset, buffer)
 
+    def readv(self, offset: int, length: int, pieces: list[memoryview]) -> None:
+        self.check_range(offset, length)
+        self.storage.readv(self.window_start + offset, length, pieces)
+
     def cached_reader(self) -> CachedReader:
         (read, lend), start = self.storage.cached_reader(), self.window_start
         if not start:

@@ -15,16 +15,17 @@ from typing import Any
 
 from emulator.softmmu.space import AddressSpace
 
-from ..gather import Gather, WildAddress, join
+from ..gather import Gather, WildAddress
 from ..medium import BadSector
 from .unit import Refused, Unit
 
 COMMAND, STATUS, TABLE = 0, 2, 4
 START, TO_MEMORY = 0x01, 0x08  # command
 ACTIVE, FAILED, INTERRUPT, CAPABLE = 0x01, 0x02, 0x04, 0x60  # status
-END = 1 << 31
+DESCRIPTOR = 8  # bytes
+TOP_BIT = bytes(byte >> 7 for byte in range(256))  # which ends the table; for `translate`
 TABLE_LIMIT = 0x10000
-TABLE_PIECE = 512  # bytes of the table that are read at once
+TABLE_PIECE = 1024  # bytes of the table that are read at once
 
 
 class BusMaster:
@@ -75,12 +76,12 @@ class BusMaster:
         """Move what the unit has or wants. A table that is too short leaves the unit waiting, without an interrupt."""
         assert unit.dma is not None
         length = unit.dma.length
-        regions, more = self._regions(length)
+        regions, size, more = self._regions(length)
         if not more:
             self.status &= ~ACTIVE
-        memory = Gather(self.space, regions)
-        if memory.size < length:
+        if size < length:
             return
+        memory = Gather(self.space, regions, size)
         try:
             if unit.dma.to_memory:
                 memory.read_from(unit, 0)
@@ -94,27 +95,32 @@ class BusMaster:
         else:
             unit.dma_done()
 
-    def _regions(self, length: int) -> tuple[list[tuple[int, int]], bool]:
-        """Memory for a transfer, and whether the table has more than that."""
-        regions = []
-        for address, size, last in self._descriptors():
-            regions.append((address, min(size, length)))
-            if size > length or (size == length and not last):
-                return join(regions), True
-            length -= size
-        return join(regions), False
+    def _regions(self, length: int) -> tuple[list[tuple[int, int]], int, bool]:
+        """Memory for a transfer, how much that is, and whether the table has more than that."""
+        regions: list[tuple[int, int]] = []
+        size = 0
+        for piece, last in self._table():
+            regions += piece
+            size += sum(count for _, count in piece)
+            if size > length:
+                return _cut(regions, size - length), length, True
+            if last or size == length:
+                return regions, size, not last
+        return regions, size, False
 
-    def _descriptors(self) -> Iterator[tuple[int, int, bool]]:
-        """Address, size, and whether it is the last one."""
+    def _table(self) -> Iterator[tuple[list[tuple[int, int]], bool]]:
+        """Addresses and sizes by the piece, and whether it is the last one."""
         address = self.table
         end = address // TABLE_LIMIT * TABLE_LIMIT + TABLE_LIMIT
-        while end - address >= 8:
-            data = self.space.read(address, min(TABLE_PIECE, (end - address) & ~7))
-            for place, count in iter_unpack("<II", data):
-                yield place & ~1, count & 0xFFFE or 0x10000, bool(count & END)
-                if count & END:
-                    return
+        while end - address >= DESCRIPTOR:
+            data = self.space.read(address, min(TABLE_PIECE, (end - address) & -DESCRIPTOR))
+            last = data[DESCRIPTOR - 1 :: DESCRIPTOR].translate(TOP_BIT).find(1)
+            if last >= 0:
+                data = data[: (last + 1) * DESCRIPTOR]
+            yield [(place & ~1, count & 0xFFFE or 0x10000) for place, count in iter_unpack("<II", data)], last >= 0
             address += len(data)
+            if last >= 0:
+                return
 
     # -- state ----------------------------------------------------------------------------------------------
 
@@ -123,3 +129,13 @@ class BusMaster:
 
     def load(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+
+
+def _cut(regions: list[tuple[int, int]], excess: int) -> list[tuple[int, int]]:
+    """Without the last bytes."""
+    while regions and regions[-1][1] <= excess:
+        excess -= regions.pop()[1]
+    if excess:
+        address, size = regions[-1]
+        regions[-1] = (address, size - excess)
+    return regions

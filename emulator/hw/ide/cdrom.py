@@ -226,11 +226,16 @@ class CdRom(PacketUnit):
         self.sector, self.frame = first, frame
         self.give(count * frame)
 
-    def stream(self, offset: int, view: memoryview) -> None:
-        medium = self.loaded()
+    def stream(self, offset: int, length: int, views: list[memoryview]) -> None:
         if self.frame == FRAME:
-            medium.readinto(self.sector * FRAME + offset, view)
+            self.loaded().readv(self.sector * FRAME + offset, length, views)
             return
+        for view in views:
+            self._stream_raw(offset, view)
+            offset += len(view)
+
+    def _stream_raw(self, offset: int, view: memoryview) -> None:
+        medium = self.loaded()
         place = 0
         while place < len(view):
             number, inside = divmod(offset + place, RAW)

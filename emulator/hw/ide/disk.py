@@ -120,8 +120,8 @@ class Disk(Smart):
         self._begin(code)
         self.start_dma(self.remaining * SECTOR, to_memory=True, then="finish")
 
-    def readinto(self, offset: int, view: memoryview) -> None:
-        self.medium.readinto(self.sector * SECTOR + offset, view)
+    def readv(self, offset: int, length: int, views: list[memoryview]) -> None:
+        self.medium.readv(self.sector * SECTOR + offset, length, views)
 
     @command(0x40, 0x41, 0x42)
     def read_verify(self, code: int) -> None:

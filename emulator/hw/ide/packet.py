@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from imgtools.block.node import spread
+
 from . import identify
 from .identify import Modes
 from .settings import Settings
@@ -141,16 +143,16 @@ class PacketUnit(Settings):
         if self.given + size < self.length:
             size &= ~1
         portion = bytearray(size)
-        self.readinto(self.given, memoryview(portion))
+        self.readv(self.given, size, [memoryview(portion)])
         self.given += size
         self.count, self.mid, self.high = TO_HOST, size & 0xFF, size >> 8
         self.send(portion, "give_on" if self.given < self.length else "done")
 
-    def readinto(self, offset: int, view: memoryview) -> None:
+    def readv(self, offset: int, length: int, views: list[memoryview]) -> None:
         if len(self.reply):
-            view[:] = self.reply[offset : offset + len(view)]
+            spread(self.reply[offset : offset + length], views)
         else:
-            self.stream(offset, view)
+            self.stream(offset, length, views)
 
-    def stream(self, offset: int, view: memoryview) -> None:
+    def stream(self, offset: int, length: int, views: list[memoryview]) -> None:
         """What lies on the medium, for an operation that called `give`."""

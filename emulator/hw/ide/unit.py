@@ -5,7 +5,7 @@ one of the three protocols and names the method that goes on when the data has b
 
     send        data for the host, which reads it from the data register
     receive     data from the host, written to the data register
-    start_dma   the bus master moves it, when that is ready, by `readinto` and `write`
+    start_dma   the bus master moves it, when that is ready, by `readv` and `write`
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from imgtools.block.node import spread
 
 from ..medium import BadSector
 
@@ -237,9 +239,9 @@ class Unit:
         self.status = READY | DRQ
         self.dma_ready()
 
-    def readinto(self, offset: int, view: memoryview) -> None:
+    def readv(self, offset: int, length: int, views: list[memoryview]) -> None:
         """The bus master reads a part of what a command gives. BadSector and Refused end the transfer."""
-        view[:] = self.data[offset : offset + len(view)]
+        spread(self.data[offset : offset + length], views)
 
     def write(self, offset: int, data: Buffer) -> None:
         """The bus master writes a part of what a command takes."""

@@ -7,11 +7,12 @@ is bounded, since a ring offers at most `size` chains, and a chain has at most a
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from emulator.hw.gather import Gather, join
+from emulator.hw.gather import Gather
 
 if TYPE_CHECKING:
     from emulator.softmmu.space import AddressSpace
@@ -20,12 +21,16 @@ DESCRIPTOR = Struct("<QIHH")  # address, length, flags, next
 HALF = Struct("<H")
 USED = Struct("<II")  # head of the chain, bytes written
 DESCRIPTOR_SIZE = 16
+PIECE = Struct("<QI4x")  # of it
+FLAGS, FOLLOWING = 12, 14  # offsets in it
 NEXT, WRITE, INDIRECT = 1, 2, 4  # descriptor flags
 NO_INTERRUPT = 1  # flags of the available ring
 INDEX, RING = 2, 4  # offsets in both rings; flags come first
 MAX_INDIRECT = 1024  # descriptors of an indirect table that are followed
+IN_ORDER = array("H", range(1, MAX_INDIRECT)).tobytes()  # numbers of the next descriptors
 MAX_CHAIN = 1 << 32  # bytes (2.7.5)
 LEGACY_ALIGN = 4096
+Pieces = list[tuple[int, int]]  # addresses and lengths
 FIELDS = ("size", "ready", "descriptors", "available", "used", "vector", "taken", "given", "signalled")
 
 
@@ -100,17 +105,9 @@ class Queue:
             return None
         slot = self.available + RING + 2 * (self.taken % self.size)
         (head,) = HALF.unpack(self._memory(slot, 2))
-        readable: list[tuple[int, int]] = []
-        writable: list[tuple[int, int]] = []
-        for address, length, flags in self._chain(head):
-            if flags & WRITE:
-                writable.append((address, length))
-            elif writable:
-                raise RingError("a descriptor to read follows one to write")
-            else:
-                readable.append((address, length))
+        readable, writable = self._in_order(head) or self._one_by_one(head)
         assert self.space is not None
-        chain = Chain(head, Gather(self.space, join(readable)), Gather(self.space, join(writable)))
+        chain = Chain(head, Gather(self.space, readable), Gather(self.space, writable))
         if chain.readable.size + chain.writable.size > MAX_CHAIN:
             raise RingError("a buffer is larger than 4 GiB")
         self.taken = self.taken + 1 & 0xFFFF
@@ -139,6 +136,40 @@ class Queue:
 
     # -- memory ---------------------------------------------------------------------------------------------
 
+    def _in_order(self, head: int) -> tuple[Pieces, Pieces] | None:
+        """What is to be read and what is to be written, if it is in an indirect table, one after the other, that ends
+        with something to be written. So it is with disks, mostly, and takes little for each descriptor."""
+        if head >= self.size:
+            return None
+        table = self._memory(self.descriptors + DESCRIPTOR_SIZE * head, DESCRIPTOR_SIZE)
+        address, length, flags, _ = DESCRIPTOR.unpack(table)
+        count = length // DESCRIPTOR_SIZE
+        if flags != INDIRECT or not self.indirect or length % DESCRIPTOR_SIZE or not 0 < count <= MAX_INDIRECT:
+            return None
+        data = bytes(self._memory(address, length))
+        kinds = data[FLAGS::DESCRIPTOR_SIZE]
+        read, written = kinds.count(NEXT), kinds.count(NEXT | WRITE)
+        if kinds != bytes((NEXT,)) * read + bytes((NEXT | WRITE,)) * written + bytes((WRITE,)):
+            return None
+        for place in (FOLLOWING, FOLLOWING + 1):
+            if data[place:-DESCRIPTOR_SIZE:DESCRIPTOR_SIZE] != IN_ORDER[place - FOLLOWING : 2 * count - 2 : 2]:
+                return None
+        pieces = list(PIECE.iter_unpack(data))
+        return pieces[:read], pieces[read:]
+
+    def _one_by_one(self, head: int) -> tuple[Pieces, Pieces]:
+        """What is to be read and what is to be written."""
+        readable: Pieces = []
+        writable: Pieces = []
+        for address, length, flags in self._chain(head):
+            if flags & WRITE:
+                writable.append((address, length))
+            elif writable:
+                raise RingError("a descriptor to read follows one to write")
+            else:
+                readable.append((address, length))
+        return readable, writable
+
     def _chain(self, head: int) -> Iterator[tuple[int, int, int]]:
         """Address, length and flags of each descriptor of a chain."""
         table, count = self._memory(self.descriptors, DESCRIPTOR_SIZE * self.size), self.size
@@ -157,13 +188,7 @@ class Queue:
                 if length % DESCRIPTOR_SIZE or not 0 < count <= MAX_INDIRECT:
                     raise RingError(f"an indirect table of {length} bytes")
                 table, nested = self._memory(address, length), True
-                index = 0
-                for piece in DESCRIPTOR.iter_unpack(table):  # one after the other, as they mostly are
-                    if piece[2] & (NEXT | INDIRECT) != NEXT or piece[3] != index + 1:
-                        break
-                    yield piece[:3]
-                    index += 1
-                left = count - index
+                index, left = 0, count
                 continue
             yield address, length, flags
             if not flags & NEXT:

@@ -14,7 +14,7 @@ from _thread import RLock
 
 from imgtools.align import div_up, round_down, round_up
 from imgtools.block.extent import HOLE, Extent
-from imgtools.block.node import Layer
+from imgtools.block.node import Layer, cut
 from imgtools.block.protocols.file import FileNode
 from imgtools.errors import OutOfBounds, from_os_error
 
@@ -61,6 +61,15 @@ class Overlay(Layer):
                 self.store.readinto(start, part)
             else:
                 self.read_below(start, part)
+
+    def readv(self, offset: int, length: int, pieces: list[memoryview]) -> None:
+        self.check_range(offset, length)
+        for start, count, here in self._runs(offset, length):
+            part, pieces = cut(pieces, count) if count < length else (pieces, [])
+            if here:
+                self.store.readv(start, count, part)
+            else:
+                self.readv_below(start, count, part)
 
     def write(self, offset: int, data: Buffer) -> None:
         length = len(data)

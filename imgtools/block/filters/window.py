@@ -46,6 +46,10 @@ class Window(Filter):
         self.check_range(offset, len(buffer))
         self.child.readinto(self.start + offset, buffer)
 
+    def readv(self, offset: int, length: int, pieces: list[memoryview]) -> None:
+        self.check_range(offset, length)
+        self.child.readv(self.start + offset, length, pieces)
+
     def write(self, offset: int, data: Buffer) -> None:
         self.check_range(offset, len(data))
         self.child.write(self.start + offset, data)

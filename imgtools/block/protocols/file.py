@@ -32,6 +32,8 @@ CACHE_MODES = ("none", "writeback", "writethrough", "directsync", "unsafe")
 DIRECT_MODES = ("none", "directsync")
 """Those in which the host's page cache is left out, elsewhere; here they are accepted."""
 AIO_MODES = ("threads", "native", "io_uring")
+MAX_PIECES = 1024
+"""Buffers of a system call (IOV_MAX)."""
 BLKGETSIZE64 = 0x80081272
 """_IOR(0x12, 114, size_t) on Linux."""
 
@@ -67,6 +69,18 @@ class FileNode(Storage):
                 got += more
         except OSError as error:
             raise self._failure(error, "read", offset + got) from error
+
+    def readv(self, offset: int, length: int, pieces: list[memoryview]) -> None:
+        for first in range(0, len(pieces), MAX_PIECES):
+            group = pieces[first : first + MAX_PIECES]
+            size = length if len(pieces) <= MAX_PIECES else sum(map(len, group))
+            try:
+                got = os.preadv(self.fd, group, offset)
+            except OSError as error:
+                raise self._failure(error, "read", offset) from error
+            if got < size:
+                super().readv(offset, size, group)
+            offset += size
 
     def cached_reader(self) -> CachedReader:
         return cached_reader(self)

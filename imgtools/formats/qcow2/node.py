@@ -22,7 +22,7 @@ from imgtools.block.format import (
     Resizable,
     Snapshots,
 )
-from imgtools.block.node import Layer, fill_zero
+from imgtools.block.node import Layer, cut, fill_zero
 from imgtools.errors import BadOption, UnsupportedFeature
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.events import EventfulData
@@ -154,6 +154,21 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
                     return
         self.check_range(offset, length)
         self._read_runs(offset, buffer)
+
+    def readv(self, offset: int, length: int, pieces: list[memoryview]) -> None:
+        self.check_range(offset, length)
+        runs = list(self.mapping.runs(offset, offset + length))
+        if self.encrypted or any(kind not in (DATA, HOLE) for _, _, kind, _ in runs):
+            super().readv(offset, length, pieces)
+            return
+        for start, stop, kind, host in runs:
+            part, pieces = cut(pieces, stop - start) if stop - start < length else (pieces, [])
+            if kind == DATA:
+                self.data.readv(host, stop - start, part)
+            else:
+                if self.backing is not None:
+                    self.storage.event("read_backing_aio")
+                self.readv_below(start, stop - start, part)
 
     def cached_reader(self) -> CachedReader:
         """For small reads that mostly lie in one cluster of plain data."""
