@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import gc
 import os
+from _signal import (  # type: ignore[import-not-found]  # `signal` takes a millisecond to import
+    SIG_DFL,
+    SIGINT,
+    default_int_handler,
+    getsignal,
+    signal,
+)
 
-from imgtools.cli import program
+heeds_interrupts = getsignal(SIGINT) is default_int_handler
+"""Whether Ctrl-C is for this process at all: in a shell's background it may not be."""
+if heeds_interrupts:
+    signal(SIGINT, SIG_DFL)  # as long as nothing has begun, there is nothing to tidy up or tell
+
+from imgtools.cli import program  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +29,8 @@ KEPT_MEMORY = 16 << 20
 def main() -> NoReturn:
     """Run the command line of this process and end it."""
     settle_process()
+    if heeds_interrupts:
+        signal(SIGINT, default_int_handler)
     # Everything is closed and flushed by now; the interpreter's own tidying up would take a tenth of the time
     # that a short command takes in all.
     os._exit(program.main())

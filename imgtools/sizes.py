@@ -13,6 +13,9 @@ class TooLarge(BadOption):
 
 
 SUFFIXES = "bkmgtpe"
+DIGITS = "0123456789abcdef"
+MOST_DIGITS = 40
+"""Of a number that is turned into one: more say nothing new, and very many take long."""
 LARGEST = (1 << 63) - 1
 
 
@@ -24,7 +27,7 @@ def parse_size(text: str, what: str = "size", default_suffix: str = "b") -> int:
     number, shift = text.strip(), 10 * SUFFIXES.index(default_suffix)
     if number[:2].lower() == "0x":
         try:
-            value = int(number, 16)
+            value = parse_number(number)
         except ValueError:
             raise BadOption(f"Invalid {what} '{text}'") from None
         return _bounded(value, text, what)
@@ -35,10 +38,23 @@ def parse_size(text: str, what: str = "size", default_suffix: str = "b") -> int:
     digits_only = (whole or "0").isdecimal() and (fraction or "0").isdecimal() and number.isascii()
     if not (whole or fraction) or not digits_only or (fraction.strip("0") and not shift):
         raise BadOption(f"Invalid {what} '{text}'", hint="Write bytes, or a number with k, M, G, T, P or E.")
+    whole, fraction = whole.lstrip("0"), fraction[:MOST_DIGITS]
+    if len(whole) > MOST_DIGITS:
+        return _bounded(LARGEST + 1, text, what)
     value = int(whole or "0") << shift
     if fraction:
         value += (int(fraction) * (1 << shift) * 2 + 10 ** len(fraction)) // (2 * 10 ** len(fraction))
     return _bounded(value, text, what)
+
+
+def parse_number(text: str) -> int:
+    """A whole number as C writes it: decimal, hexadecimal after 0x, octal after 0. Raises ValueError for all else."""
+    base = 16 if text[:2].lower() == "0x" else 8 if text[:1] == "0" else 10
+    digits = text[2:] if base == 16 else text
+    if not digits or not set(digits.lower()) <= set(DIGITS[:base]):
+        raise ValueError(f"'{text}' is not a whole number")
+    significant = digits.lstrip("0")
+    return int(significant[:MOST_DIGITS] or "0", base)
 
 
 def _bounded(value: int, text: str, what: str) -> int:

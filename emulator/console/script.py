@@ -68,4 +68,4 @@ class Script:
 
 def _bytes(text: str) -> bytes:
     """A text with escapes like \\n and \\x03, as bytes."""
-    return codecs.escape_decode(text.encode())[0]  # type: ignore[attr-defined, no-any-return]
+    return codecs.escape_decode(text.encode(errors="surrogateescape"))[0]  # type: ignore[attr-defined, no-any-return]

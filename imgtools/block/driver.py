@@ -77,10 +77,12 @@ class Driver:
         """The values of this driver's own options among `options`, which then does not have them any more."""
         values = {}
         for name in [name for name in options if self.open_option(name)]:
-            option = self.open_option(name)
+            option, value = self.open_option(name), options.pop(name)
             assert option is not None
+            if value is None:  # JSON's null: as if it had not been said
+                continue
             try:
-                values[name] = option.parse(as_text(options.pop(name)))
+                values[name] = option.parse(as_text(value))
             except BadOption as error:
                 error.message = error.message.replace(f"'{option.name}'", f"'{name}'")
                 error.hint = error.hint and error.hint.replace(option.name, name)

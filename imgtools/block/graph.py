@@ -278,7 +278,8 @@ def _open_child(child: Child, name: str, options: Options, context: Context) -> 
         given = options.pop(name)
         if isinstance(given, Node):
             return given
-        raise _no_such_node(given)
+        if isinstance(given, str):
+            raise _no_such_node(given)
     if not below and child.by_name is not None and child.by_name in options:
         text = str(options.pop(child.by_name))
         below = options_of(text) if child.disk else file_options(text)

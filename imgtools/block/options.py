@@ -11,7 +11,7 @@ driver takes the options that it declares, as `Option` says, and what nobody tak
 from __future__ import annotations
 
 from imgtools.errors import BadOption
-from imgtools.sizes import TooLarge, parse_size
+from imgtools.sizes import TooLarge, parse_number, parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,9 +67,13 @@ class Option:
                 raise BadOption(f"Parameter '{self.name}' expects 'on' or 'off'")
             return text in ("on", "yes", "true", "y")
         if self.kind == "int":
-            if not text.isdecimal():
-                raise BadOption(f"Parameter '{self.name}' expects a number")
-            return int(text)
+            try:
+                value = parse_number(text)
+            except ValueError:
+                raise BadOption(f"Parameter '{self.name}' expects a number") from None
+            if value >> 64:
+                raise BadOption(f"Value '{text}' is too large for parameter '{self.name}'")
+            return value
         if self.choices and text not in self.choices:
             raise BadOption(
                 f"invalid parameter value: {text}", hint=f"{self.name} is one of: {', '.join(self.choices)}."
@@ -127,11 +131,22 @@ def _parse_json(text: str) -> dict[str, Any]:
     import json
 
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_without_repetition)
     except ValueError as error:
         raise BadOption(f"Could not parse the JSON options: {error}") from None
     except RecursionError:
         raise BadOption("Could not parse the JSON options: they are nested too deeply") from None
     if not isinstance(value, dict):
         raise BadOption("Invalid JSON object given")
+    return value
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; ValueError where it names something twice, or has a text that no file name or option can be."""
+    for text in (text for pair in pairs for text in pair if isinstance(text, str)):
+        if "\0" in text or any("\ud800" <= letter <= "\udc7f" or "\udd00" <= letter <= "\udfff" for letter in text):
+            raise ValueError(f"{text!r} has a character that no name has")
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("JSON parse error, duplicate key")
     return value

@@ -6,7 +6,7 @@ from imgtools.block.protocols.file import CACHE_MODES
 from imgtools.cli import console
 from imgtools.cli.getopt import Option
 from imgtools.errors import BadOption
-from imgtools.sizes import LARGEST, TooLarge, parse_size
+from imgtools.sizes import LARGEST, TooLarge, parse_number, parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,9 +47,8 @@ def number(complaint: str, low: int, high: int) -> Callable[[str], int]:
     """A parser for whole numbers, which may be hexadecimal (0x10) or octal (010)."""
 
     def parse(text: str) -> int:
-        octal = len(text) > 1 and text.startswith("0") and text.isdecimal()
         try:
-            value = int(text, 8 if octal else 0)
+            value = parse_number(text)
         except ValueError:
             value = low - 1
         if not low <= value <= high:

@@ -59,7 +59,7 @@ def run(arguments: Any) -> int:
     check_combinations(arguments)
     target = named(arguments.operands[0], arguments.format, arguments.image_opts)
     name = arguments.operands[1]
-    with open_named(target, arguments, writable=True) as node:
+    with open_named(target, arguments, writable=True, backing=False) as node:
         if arguments.source is None:
             act_in_turn(arguments, node, name, node)
         else:

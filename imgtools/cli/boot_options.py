@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import os
+
 from imgtools.cli.arguments import FORMAT, OPENING, Choice, Complaint, size_between
 from imgtools.cli.getopt import Command, Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MEGABYTE = 1 << 20
 INTERFACES = ("ide", "virtio", "floppy")
@@ -14,9 +21,28 @@ DRIVE_OPTIONS = ("file", "if", "format", "media", "readonly", "snapshot", "seria
 
 
 def serial(text: str) -> str:
-    if text not in ("stdio", "pty", "none") and not text.startswith("file:"):
+    if text not in ("stdio", "pty", "none") and not (text.startswith("file:") and len(text) > len("file:")):
         raise Complaint("--serial must be used with stdio, file:PATH, pty or none as argument.")
     return text
+
+
+def boot_order(text: str) -> str:
+    if not text or not set(text) <= set("acdn"):
+        raise Complaint("--boot must be used with letters as argument: c the disk, d the CD-ROM, a the floppy.")
+    return text
+
+
+def step(kind: str) -> Callable[[str], tuple[str, str]]:
+    """A parser for a text that is waited for or typed, once its escapes are seen to be some."""
+
+    def parse(text: str) -> tuple[str, str]:
+        try:
+            codecs.escape_decode(os.fsencode(text))
+        except ValueError as error:
+            raise Complaint(f"--{kind} has a backslash that begins no escape ({error}): write two") from None
+        return kind, text
+
+    return parse
 
 
 def seconds(text: str) -> float:
@@ -77,7 +103,14 @@ COMMAND = Command(
         ),
         Option("cdroms", "", "cdrom", "FILE", "a CD-ROM (may be repeated)", many=True),
         Option("floppies", "", "floppy", "FILE", "a floppy disk (may be repeated)", many=True),
-        Option("boot_order", "", "boot", "ORDER", "letters: c the disk, d the CD-ROM, a the floppy (cda)"),
+        Option(
+            "boot_order",
+            "",
+            "boot",
+            "ORDER",
+            "letters: c the disk, d the CD-ROM, a the floppy (cda)",
+            parse=boot_order,
+        ),
         Option("bios", "", "bios", "FILE", "another firmware than the built-in one, such as SeaBIOS"),
         Option("kernel", "", "kernel", "FILE", "start this kernel: a bzImage of Linux, multiboot or PVH ELF"),
         Option("initrd", "", "initrd", "FILE", "its initial RAM disk"),
@@ -133,7 +166,7 @@ COMMAND = Command(
             "expect",
             "TEXT",
             "wait until the guest prints this; the exit status says whether it did",
-            parse=lambda text: ("expect", text),
+            parse=step("expect"),
             many=True,
         ),
         Option(
@@ -142,7 +175,7 @@ COMMAND = Command(
             "send",
             "TEXT",
             r"then type this; \n, \x03 and the like are understood",
-            parse=lambda text: ("send", text),
+            parse=step("send"),
             many=True,
         ),
         Option("timeout", "", "timeout", "SECONDS", "end the machine after this time", parse=seconds),

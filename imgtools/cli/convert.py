@@ -41,7 +41,7 @@ def run(arguments: Any) -> int:
     if keyvalue.asks_for_help(options):
         from imgtools.cli.format_options import show_create_options
 
-        return show_create_options(arguments.output_format or "raw", output if names else None)
+        return show_create_options(find_output_format(arguments.output_format), output if names else None)
     if not names:
         raise Complaint("Must specify image file name")
     cache = cache_mode(arguments.source_cache, "writeback", "source cache option")
@@ -89,7 +89,7 @@ class _Conversion:
 
     def _plan(self, options: dict[str, str]) -> NewImage:
         arguments = self.arguments
-        new = NewImage(self.output, find_output_format(arguments.output_format or "raw"), options)
+        new = NewImage(self.output, find_output_format(arguments.output_format), options)
         new.values["size"] = self.total
         for name, value, what in (
             ("backing_file", arguments.backing, "Backing file"),

@@ -7,7 +7,7 @@ from imgtools.cli import console, keyvalue
 from imgtools.cli.arguments import ALLOW, OBJECT, QUIET, Complaint, size_between
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.objects import objects_of
-from imgtools.cli.opening import gate_of
+from imgtools.cli.opening import find_output_format, gate_of
 from imgtools.errors import ImageError
 from imgtools.operations.create import plan_image
 
@@ -52,12 +52,12 @@ COMMAND = Command(
 
 def run(arguments: Any) -> int:
     operands = arguments.operands
-    format = arguments.format or "raw"
+    format = "raw" if arguments.format is None else arguments.format
     options = ",".join(arguments.options)
     if keyvalue.asks_for_help(options) and arguments.options:
         from imgtools.cli.format_options import show_create_options
 
-        return show_create_options(format, operands[0] if operands else None)
+        return show_create_options(find_output_format(format), operands[0] if operands else None)
     if not operands:
         raise UsageError("Expecting image file name")
     size = size_between("image size")(operands[1]) if len(operands) > 1 else None

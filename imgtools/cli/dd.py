@@ -54,7 +54,7 @@ def run(arguments: Any) -> int:
     target = named(values["if"], arguments.format, arguments.image_opts)
     with open_named(target, arguments) as source:
         try:
-            format = find_output_format(arguments.output_format or "raw")
+            format = find_output_format(arguments.output_format)
         except BadOption:
             raise Complaint("Unknown file format") from None
         block, skipped = values.get("bs", DEFAULT_BLOCK), values.get("skip", 0)

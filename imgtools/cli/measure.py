@@ -41,7 +41,7 @@ COMMAND.complains_plainly = True
 def run(arguments: Any) -> int:
     style = output_format(arguments)
     check_operands(arguments)
-    found = find_output_format(arguments.output_format or "raw")
+    found = find_output_format(arguments.output_format)
     options = keyvalue.parse(",".join(arguments.options))
     if arguments.size is not None:
         tell(measure(size=arguments.size, format=found.name, options=checked(found, options)), style)

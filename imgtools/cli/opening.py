@@ -86,8 +86,9 @@ def could_not_open(shown: str, error: ImageError) -> ImageError:
     return error
 
 
-def find_output_format(name: str) -> Format:
-    """The format of that name, if new images can be made in it."""
+def find_output_format(name: str | None) -> Format:
+    """The format of that name (raw where none is given), if new images can be made in it."""
+    name = "raw" if name is None else name
     try:
         format = find_format(name)
     except BadOption as error:

@@ -83,9 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     console.own = called not in PEERS
     console.errors_as_json = False
     console.name = "imgtools" if console.own else called
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="surrogateescape")  # file names need not be valid text
+    console.prepare()
     return guarded(lambda: dispatch(words))
 
 
@@ -93,7 +91,7 @@ def guarded(work: Callable[[], int]) -> int:
     """The exit status of `work`, its errors told to the user."""
     try:
         status = work()
-        sys.stdout.flush()
+        console.flush()
         return status
     except BrokenPipeError:
         _silence_output()

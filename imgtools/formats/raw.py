@@ -92,6 +92,8 @@ class RawNode(Node, Resizable):
         if self.is_window:
             raise BadOption("Cannot resize fixed-size raw disks", path=self.filename)
         old = self.size
+        if size != old and getattr(self.storage, "is_device", False):
+            raise UnsupportedFeature("Cannot resize device files", path=self.filename)
         if preallocation != "off" and size < old:
             raise BadOption("Preallocation can't be used for shrinking files", path=self.filename)
         grow(self.storage, old, size, preallocation)

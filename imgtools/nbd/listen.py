@@ -50,6 +50,8 @@ class Listener:
 
 def listen_unix(path: str) -> Listener:
     """Listen on a unix socket; one that is left over from before is replaced, any other file is not."""
+    if not path:
+        raise BadOption("a unix socket needs a name")
     listening = socket.socket(socket.AF_UNIX)
     try:
         if _is_socket(path):

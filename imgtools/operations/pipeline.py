@@ -101,6 +101,7 @@ class Pipeline:
                     number, piece = next(numbered, (-1, None))
                 if number < 0:
                     return
+                self._hold_back()
                 self._finish(number, work(number, piece))
         except BaseException as error:
             self._stop(error)
@@ -117,7 +118,11 @@ class Pipeline:
             self.turns.notify_all()
         if self.progress is not None:
             self.progress(self.done, self.total)
-        if self.rate_limit:
+
+    def _hold_back(self) -> None:
+        """Wait as long as more has been done than the rate allows, or until something fails."""
+        if not self.rate_limit:
+            return
+        with self.turns:
             ahead = self.done / self.rate_limit - (time.monotonic() - self.started)
-            if ahead > 0:
-                time.sleep(ahead)
+            self.turns.wait_for(lambda: self.failure is not None, max(0, min(ahead, threading.TIMEOUT_MAX)))

@@ -193,6 +193,16 @@ create -f qcow2 -o compression_type=zstd new 1M && info new
 create -f qcow2 -o compression_type=foo new 1M
 create -f qcow2 -o preallocation=foo new 1M
 create -f qcow2 -o preallocation= new 1M
+create -f qcow2 -o cluster_size=0 new 1M
+create -f qcow2 -o refcount_bits=0x10 new 1M && info new
+create -f qcow2 -o refcount_bits=010 new 1M && info new
+create -f qcow2 -o refcount_bits=0b1 new 1M
+create -f qcow2 -o refcount_bits=1_6 new 1M
+create -f qcow2 -o refcount_bits=99999999999999999999 new 1M
+create -f qcow2 -u -b nothing -F foo new 1M
+create -f '' new 1M
+create -f vdi new 1P
+create -f raw /dev/full 1M
 create -f qcow2 -o preallocation=off new 1M
 create -f qcow2 -o preallocation=metadata new 1M && info new && check new
 create -f qcow2 -o preallocation=falloc new 1M && info new && check new
@@ -483,6 +493,8 @@ measure -f raw -O qcow2 base.qcow2
 measure nothing
 measure -O qcow2 -o cluster_size=foo --size 1M
 measure -O qcow2 -o cluster_size=7 --size 1M
+measure -O qcow2 -o cluster_size=0 --size 1M
+measure -O '' --size 1M
 measure -O qcow2 -o foo=1 --size 1M
 measure -O qcow2 -o , --size 1M
 measure -O qcow2 -o help
@@ -526,6 +538,7 @@ dd -f qcow2 -O raw if=base.qcow2 of=new bs=64k && compare base.raw new
 dd -O qcow2 if=top.qcow2 of=new bs=64k && compare top.qcow2 new
 dd -O vdi if=base.qcow2 of=new bs=64k && compare base.qcow2 new
 dd -O foo if=disk.raw of=new
+dd -O '' if=disk.raw of=new
 dd -f foo if=disk.raw of=new
 dd if=nothing of=new
 dd if=disk.raw of=/nothing/new
@@ -568,6 +581,7 @@ resize -f raw disk.raw 1000
 resize -f raw disk.raw
 resize disk.raw -f raw +1M
 resize -f raw disk.raw 8E
+resize -f raw /dev/full 2M
 resize -f raw disk.raw 2M 3M
 resize -f raw --preallocation=metadata disk.raw 4M
 resize -f raw --preallocation=full disk.raw 2M && info disk.raw
@@ -658,6 +672,7 @@ convert -t foo disk.raw new
 convert -t none disk.raw new
 convert -T none disk.raw new
 convert -O foo disk.raw new
+convert -O '' disk.raw new
 convert -c disk.raw new
 convert -c -O vdi disk.raw new
 convert -c -O qcow2 -o preallocation=metadata disk.raw new
@@ -790,6 +805,7 @@ measure -l snapshot.x=1 -O raw snap.qcow2
 
 BITMAP = r"""
 bitmap
+bitmap --add broken-backing.qcow2 a && info broken-backing.qcow2
 bitmap base.qcow2
 bitmap base.qcow2 b
 bitmap --add base.qcow2

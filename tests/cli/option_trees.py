@@ -82,6 +82,12 @@ map --image-opts driver=qcow2,file.filename=top.qcow2,backing.file.filename=noth
 map --image-opts driver=qcow2,file.filename=base.qcow2,backing.driver=raw
 map --image-opts driver=raw,file.filename=disk.raw,backing.file.filename=base.qcow2
 map --output=json 'json:{"driver": "qcow2", "file": {"filename": "top.qcow2"}, "backing": null}'
+info 'json:{"driver": "qcow2", "file": null}'
+info 'json:{"driver": "qcow2", "file": []}'
+info 'json:{"driver": "qcow2", "file": {"driver": "file", "filename": null}}'
+info 'json:{"driver": "raw", "size": null, "file": {"driver": "file", "filename": "disk.raw"}}'
+info 'json:{"driver": "raw", "size": "1k", "size": "2k", "file": {"driver": "file", "filename": "disk.raw"}}'
+info --image-opts driver=null-co,latency-ns=0x10
 map --image-opts driver=raw,offset=64k,file.filename=disk.raw
 measure -O qcow2 --image-opts driver=raw,size=64k,file.filename=disk.raw
 compare --image-opts driver=raw,file.filename=disk.raw driver=raw,file.filename=disk.raw

@@ -110,7 +110,7 @@ def test_full_output(programs: Path, tmp_path: Path) -> None:
     run(programs / "imgtools", "create", "-q", "disk", "1M", cwd=tmp_path)
     with open("/dev/full", "wb") as full:
         done = run(programs / "imgtools", "info", "disk", cwd=tmp_path, stdout=full)
-    assert (done.returncode, done.stderr) == (1, b"imgtools: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, b"imgtools: standard output: No space left on device\n")
 
 
 def test_names_that_are_no_text(programs: Path, tmp_path: Path) -> None:

@@ -171,3 +171,11 @@ def test_compressed_targets_hold_whole_units(length: int) -> None:
         compare(node.read(0, length), content)
         check_is_clean(node)
         assert len(storage.content) < 700_000
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_nobody_waits_for_what_comes_after_the_last_piece(threads: int) -> None:
+    source = Patchwork([(4096, DATA), (MIB, HOLE)])
+    target = Sink(source.size)
+    convert([source], target, threads=threads, target_is_zero=True, rate_limit=1)
+    compare(target.content[:4096], source.content[:4096])

@@ -15,7 +15,7 @@ from imgtools.block.driver import Driver, Option
 from imgtools.block.extent import DATA, ZERO, Extent
 from imgtools.block.locks import lock_image, unlock_image
 from imgtools.block.node import ZEROES, Storage, fill_zero
-from imgtools.errors import AccessDenied, BadOption, ImageError, InputOutput, from_os_error
+from imgtools.errors import AccessDenied, BadOption, ImageError, InputOutput, NotFound, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -175,6 +175,10 @@ class FileNode(Storage):
 
     def truncate(self, size: int) -> None:
         """Cut the file at `size` bytes, or let it grow by a hole."""
+        if self.is_device:
+            if size > self.size:
+                raise InputOutput("Cannot grow device files", path=self.filename, errno=errno.EINVAL)
+            return
         try:
             os.ftruncate(self.fd, size)
         except OSError as error:
@@ -253,9 +257,13 @@ def open_file(
     if cache in ("writethrough", "directsync"):
         flags |= getattr(os, "O_DSYNC", 0)
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            raise _not_a_disk(path)  # opening it would wait for whoever writes to it
         fd = os.open(path, flags)
     except OSError as error:
         raise from_os_error(error, f"Could not open '{path}'", path) from error
+    except ValueError as error:
+        raise NotFound(f"Could not open {path!r}: no file can have this name", path=path) from error
     return _ready(path, fd, writable, cache, lock and not share)
 
 
@@ -265,6 +273,8 @@ def create_file(path: str, *, cache: str = "writeback") -> FileNode:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
     except OSError as error:
         raise from_os_error(error, f"Could not create '{path}'", path) from error
+    except ValueError as error:
+        raise NotFound(f"Could not create {path!r}: no file can have this name", path=path) from error
     node = _ready(path, fd, True, cache, True)
     if not node.is_device:
         node.truncate(0)
@@ -274,14 +284,18 @@ def create_file(path: str, *, cache: str = "writeback") -> FileNode:
 def _ready(path: str, fd: int, writable: bool, cache: str, lock: bool) -> FileNode:
     try:
         mode = os.fstat(fd).st_mode
-        if stat.S_ISDIR(mode):
-            raise AccessDenied(f"'file' driver requires '{path}' to be a regular file", path=path, errno=errno.EISDIR)
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode)):
+            raise _not_a_disk(path)
         if lock and stat.S_ISREG(mode):
             lock_image(fd, path, writable=writable)
         return FileNode(path, fd, read_only=not writable, cache=cache)
     except BaseException:
         os.close(fd)
         raise
+
+
+def _not_a_disk(path: str) -> ImageError:
+    return AccessDenied(f"'file' driver requires '{path}' to be a regular file", path=path, errno=errno.EISDIR)
 
 
 def _length_of(fd: int, mode: int) -> int:

@@ -80,6 +80,8 @@ class FsspecDriver(Driver):
             filesystem, path = url_to_fs(url)
         except (ImportError, ValueError) as error:
             raise UnsupportedFeature(f"Could not open '{url}': {error}", path=url) from error
+        except Exception as error:  # some stores connect already here, and raise what they like
+            raise _failure(error, f"Could not open '{url}'", url) from error
         return FsspecNode(url, filesystem, path, context.options.get("readahead", READAHEAD))
 
     def parse_name(self, name: str) -> dict[str, Any]:

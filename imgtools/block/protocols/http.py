@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from imgtools.block.driver import Driver, Option
 from imgtools.block.protocols.remote import BLOCK, READAHEAD, RemoteNode
-from imgtools.errors import AccessDenied, ImageError, InputOutput, NotFound, ReadOnly, UnsupportedFeature
+from imgtools.errors import AccessDenied, BadOption, ImageError, InputOutput, NotFound, ReadOnly, UnsupportedFeature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -169,8 +169,10 @@ class HttpDriver(Driver):
                 "reading from web servers needs urllib3", hint="pip install 'imgtools[remote]'"
             ) from error
         options = context.options
+        if not options.get("url"):
+            raise BadOption(f"The '{self.name}' block driver requires a url")
         if context.writable:
-            raise ReadOnly("images on web servers can only be read", path=options.get("url"))
+            raise ReadOnly("images on web servers can only be read", path=options["url"])
         headers = {"Cookie": options["cookie"]} if "cookie" in options else {}
         if "username" in options:
             headers |= urllib3.make_headers(basic_auth=f"{options['username']}:{options.get('password', '')}")

@@ -10,6 +10,7 @@ from array import array
 
 from imgtools.align import is_power_of_two, round_up
 from imgtools.block.gate import combine, has_protocol
+from imgtools.block.registry import find_driver
 from imgtools.errors import BadOption, OutOfBounds
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.header import Header
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 VERSIONS = {"0.10": 2, "v2": 2, "1.1": 3, "v3": 3}
 SECTOR = 512
+DEFAULT_CLUSTER_SIZE = 65536
 
 
 def create(path: str, size: int, options: dict[str, Any], context: Context) -> None:
@@ -79,7 +81,7 @@ def new_header(size: int, options: dict[str, Any]) -> Header:
     if compat not in VERSIONS:
         raise BadOption(f"Invalid parameter '{compat}'", hint="compat is one of: 0.10, v2, 1.1, v3.")
     version = VERSIONS[compat]
-    header = Header(version, check_cluster_size(options.get("cluster_size") or 65536).bit_length() - 1, size)
+    header = Header(version, cluster_size_of(options).bit_length() - 1, size)
     refcount_bits = 16 if options.get("refcount_bits") is None else options["refcount_bits"]
     if not is_power_of_two(refcount_bits) or refcount_bits > 64:
         raise BadOption("Refcount width must be a power of two and may not exceed 64 bits")
@@ -109,6 +111,7 @@ def new_header(size: int, options: dict[str, Any]) -> Header:
         if len(header.backing_name) > head.MAX_BACKING_NAME:
             raise BadOption("Backing file name too long", hint=f"At most {head.MAX_BACKING_NAME} bytes fit.")
         if options.get("backing_fmt"):
+            _check_backing_format(options["backing_fmt"])
             header.set_extension(head.BACKING_FORMAT, options["backing_fmt"].encode())
     _check_size(header)
     return header
@@ -127,8 +130,17 @@ def _set_data_file(header: Header, options: dict[str, Any]) -> None:
         header.autoclear |= head.RAW_DATA_FILE
 
 
-def check_cluster_size(size: int) -> int:
-    """`size`, if clusters may be of that many bytes."""
+def _check_backing_format(name: str) -> None:
+    try:
+        find_driver(name)
+    except BadOption as error:
+        error.message = f"Parameter 'backing-fmt' does not accept value '{name}'"
+        raise
+
+
+def cluster_size_of(options: dict[str, Any]) -> int:
+    """The size of clusters that the options ask for; raises BadOption where they may not be of that many bytes."""
+    size: int = DEFAULT_CLUSTER_SIZE if options.get("cluster_size") is None else options["cluster_size"]
     if not is_power_of_two(size) or not 1 << head.MIN_CLUSTER_BITS <= size <= 1 << head.MAX_CLUSTER_BITS:
         raise BadOption("Cluster size must be a power of two between 512 and 2048k")
     return size

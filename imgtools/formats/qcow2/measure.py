@@ -10,7 +10,7 @@ from imgtools.block.extent import READS_ZERO
 from imgtools.block.format import Bitmaps, Measure
 from imgtools.errors import BadOption, ImageError
 from imgtools.formats.qcow2.bitmap import build_entry
-from imgtools.formats.qcow2.create import check_cluster_size, new_header
+from imgtools.formats.qcow2.create import cluster_size_of, new_header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def measure(source: Node | None, size: int, options: dict[str, Any]) -> Measure:
     """The file size for `source` (or an empty disk of `size` bytes) under the create options."""
-    cluster = check_cluster_size(options.get("cluster_size") or 65536)
+    cluster = cluster_size_of(options)
     disk = round_up(source.size if source is not None else size, 512)
     try:
         header = new_header(disk, options)

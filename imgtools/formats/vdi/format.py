@@ -6,7 +6,7 @@ from array import array
 
 from imgtools.align import round_up
 from imgtools.block.format import Format, Measure, Option
-from imgtools.errors import OutOfBounds, UnsupportedFeature
+from imgtools.errors import UnsupportedFeature
 from imgtools.formats.vdi.blockmap import to_bytes
 from imgtools.formats.vdi.header import BLOCK_SIZE, MAX_DISK_SIZE, SECTOR, new_header
 from imgtools.formats.vdi.node import VdiNode
@@ -36,7 +36,7 @@ class Vdi(Format):
     def create(self, path: str, size: int, options: dict[str, Any], context: Context) -> None:
         """Write header and map; a static image gets all its blocks, as a hole (`preallocation` changes nothing)."""
         if size > MAX_DISK_SIZE:
-            raise OutOfBounds(
+            raise UnsupportedFeature(
                 f"Unsupported VDI image size (size is {size:#x}, max supported is {MAX_DISK_SIZE:#x})", path=path
             )
         static = bool(options.get("static"))

@@ -15,7 +15,7 @@ from array import array
 
 from imgtools.align import round_up
 from imgtools.block.format import Checkable, CheckResult, Finding
-from imgtools.errors import CorruptImage, UnsupportedFeature
+from imgtools.errors import CorruptImage
 from imgtools.formats.blocks import NOWHERE, BlockNode
 from imgtools.formats.vhdx.header import MIB, NO_LOG, Headers, Layout, random_guid
 
@@ -92,8 +92,6 @@ class VhdxNode(BlockNode, Checkable):
 
     def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
         """Look for blocks that are not in the file, lie over the tables or over each other. Nothing is mended."""
-        if repair:
-            raise UnsupportedFeature("VHDX images cannot be repaired, but for their log", path=self.filename)
         result = CheckResult()
         for message, offset in self._unsound_blocks():
             result.corruptions += 1

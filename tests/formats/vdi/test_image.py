@@ -185,7 +185,7 @@ def test_a_range_outside_the_disk_is_refused() -> None:
 
 
 def test_a_disk_that_is_too_large_is_not_created() -> None:
-    with pytest.raises(OutOfBounds, match=r"size is 0x2580000000000, max supported is 0x1fffff8000000"):
+    with pytest.raises(UnsupportedFeature, match=r"size is 0x2580000000000, max supported is 0x1fffff8000000"):
         FORMAT.create("x", 600 << 40, {}, MemoryContext())
 
 

@@ -19,6 +19,7 @@ from imgtools.formats.vhdx.checksum import sealed
 from imgtools.formats.vhdx.header import HEADERS
 from imgtools.formats.vhdx.records import DATA_DESCRIPTOR, HEADER, LOG_ENTRY
 from imgtools.operations.create import options_for
+from tests.cli.launch import run_in_process
 from tests.conftest import Runner
 from tests.model import check_is_clean, compare
 
@@ -163,6 +164,13 @@ def test_a_log_without_a_complete_series_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ImageError, match="no complete series"):
         imgtools.open(str(path))
+
+
+def test_a_repair_replays_the_log_and_finds_nothing_else(tmp_path: Path, qemu_img: Runner) -> None:
+    path = tmp_path / "disk.vhdx"
+    with_log(path)
+    assert run_in_process(["check", "-r", "all", str(path)]) == (0, "No errors were found on the image.\n", "")
+    qemu_img("check", path)
 
 
 def test_an_image_of_a_writer_that_was_killed_is_clean(tmp_path: Path, qemu_img: Runner) -> None:
