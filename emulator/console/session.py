@@ -176,10 +176,15 @@ class Session:
             self.wishes.complain(f"the guest is told of a disk error: {error}")
             return False
         if not self._paused:
+            self._paused = True
             self.wishes.complain(f"{error}: the guest is paused until there is space")
-        self._paused = True
+            self.machine.post(self._gone_on)
         time.sleep(RETRY)
         return self.machine.exit_status is None
+
+    def _gone_on(self) -> None:
+        """The guest runs again, so that its next pause is another one."""
+        self._paused = False
 
     def _verdict(self, status: int) -> int:
         missing = self.script.waits_for

@@ -81,6 +81,22 @@ def test_host_errors(error: int, once: str, output: str, message: str, tmp_path:
     run(sys.executable, "-m", "imgtools", "check", image)
 
 
+def test_each_pause_is_told(tmp_path: Path) -> None:
+    """The host has no space, then some, and then none again."""
+    image = as_qcow2(build(tmp_path, "-DTWICE"))
+    rules = [
+        "inject-error.0.event=write_aio,inject-error.0.state=1,inject-error.0.errno=28,inject-error.0.once=on",
+        "set-state.0.event=write_aio,set-state.0.state=1,set-state.0.new_state=2",
+        "set-state.1.event=write_aio,set-state.1.state=2,set-state.1.new_state=3",
+        "inject-error.1.event=write_aio,inject-error.1.state=3,inject-error.1.errno=28,inject-error.1.once=on",
+    ]
+    injected = ",".join(f"file.{rule}" for rule in ",".join(rules).split(","))
+    tree = f"driver=qcow2,file.driver=blkdebug,file.image.driver=file,file.image.filename={image},{injected}"
+    done = boot("--write", "--image-opts", tree)
+    assert (done.status, done.output.strip()) == (ENDED, "W")
+    assert done.errors.count("the guest is paused until there is space") == 2
+
+
 def test_script(tmp_path: Path) -> None:
     image = build(tmp_path, "-DWAITS")
     done = boot("-f", "raw", image, "--expect", "W", "--send", "x", "--expect", "x")

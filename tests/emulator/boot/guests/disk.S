@@ -1,5 +1,5 @@
-# A boot sector that writes a sector by INT 13h and says "W" or "E", waits for a key if it is built with -DWAITS, and ends
-# the machine.
+# A boot sector that writes a sector by INT 13h, twice with -DTWICE, and says "W" or "E", waits for a key if it is built
+# with -DWAITS, and ends the machine.
     .code16
     .globl start
 start:
@@ -11,6 +11,10 @@ start:
     mov $0x0080, %dx
     mov $0x7c00, %bx
     int $0x13
+#ifdef TWICE
+    mov $0x0301, %ax
+    int $0x13
+#endif
     mov $'E', %al
     jc 1f
     mov $'W', %al
