@@ -60,6 +60,7 @@ class KeyboardController(Device):
         self.buffered = 0  # the last value of the output buffer
         self.breaks = False  # the last code of set 2 was F0h
         self.after_command = False
+        self.in_use = False  # keyboard and interrupt have been enabled: what a firmware does before would lose keys
 
     @property
     def mode(self) -> int:
@@ -75,18 +76,18 @@ class KeyboardController(Device):
     # -- what is typed --------------------------------------------------------------------------------------
 
     def type_text(self, text: str) -> None:
-        """Press the keys for a text, soon."""
+        """Press the keys for a text, as soon as the keyboard is in use."""
         if not self.typed:
             self.next_stroke = max(self.next_stroke, self.clock())
         self.typed.extend(list(keys.strokes(text))[: MAX_TYPED - len(self.typed)])
 
     def next_event(self) -> int | None:
-        return self.next_stroke if self.typed else None
+        return self.next_stroke if self.typed and self.in_use else None
 
     def run_events(self, now: int) -> None:
-        if self.typed and now >= self.next_stroke:
+        if self.typed and self.in_use and now >= self.next_stroke:
             self.next_stroke = now + STROKE_TIME
-            if not self.keyboard.queue:
+            if self.keyboard.enabled and not self.keyboard.queue:
                 for key, pressed in self.typed.popleft():
                     self.keyboard.key(key, pressed)
 
@@ -149,7 +150,7 @@ class KeyboardController(Device):
             self.keyboard.receive(value)
         elif WRITE_RAM <= command < WRITE_RAM + len(self.ram):
             self.ram[command - WRITE_RAM] = value
-            self._load()
+            self._mode_changed()
         elif command == WRITE_OUTPUT:
             self.set_a20(bool(value & A20))
             if not value & NO_RESET:
@@ -184,6 +185,10 @@ class KeyboardController(Device):
 
     def _set_mode(self, bit: int, on: bool) -> None:
         self.ram[0] = self.ram[0] & ~bit | bit * on
+        self._mode_changed()
+
+    def _mode_changed(self) -> None:
+        self.in_use |= self.mode & (KEYBOARD_INTERRUPT | NO_KEYBOARD) == KEYBOARD_INTERRUPT
         self._load()
 
     def save(self) -> dict[str, Any]:

@@ -101,6 +101,8 @@ def test_script(tmp_path: Path) -> None:
     image = build(tmp_path, "-DWAITS")
     done = boot("-f", "raw", image, "--expect", "W", "--send", "x", "--expect", "x")
     assert (done.status, done.errors) == (0, "")
+    early = boot("-f", "raw", image, "--send", "x", "--expect", "Wx")  # before the firmware has looked at the keyboard
+    assert (early.status, early.errors) == (0, "")
     missing = boot("-f", "raw", image, "--expect", "W", "--send", "x", "--expect", "never")
     assert missing.status == 1 and "the machine ended before 'never' came" in missing.errors
     late = boot("-f", "raw", image, "--timeout", "2", "--expect", "never")

@@ -169,6 +169,7 @@ def test_output_port(board: Board) -> None:
 
 def test_typing(board: Board) -> None:
     """Characters come one after the other, with time in between."""
+    board.command(0xAE)
     board.chip.type_text("aB\x1b[A\x03")
     codes = []
     while (due := board.chip.next_event()) is not None:
@@ -179,7 +180,39 @@ def test_typing(board: Board) -> None:
     assert board.now >= 3 * STROKE_TIME
 
 
+def type_out(board: Board) -> list[int]:
+    """What comes while time goes by."""
+    codes = []
+    for _ in range(10):
+        board.now += STROKE_TIME
+        board.chip.run_events(board.now)
+        codes += board.received()
+    return codes
+
+
+def test_typing_waits_for_a_firmware(board: Board) -> None:
+    """Keys are kept until the keyboard has been tested, as SeaBIOS does it, and is in use."""
+    board.chip.type_text("ab")
+    assert type_out(board) == [] and board.chip.next_event() is None
+    board.command(0xAA)
+    board.command(0xAB)
+    board.command(0x60, 0x20)  # the keyboard without its interrupt
+    board.chip.write(DATA, 0xFF)
+    board.chip.write(DATA, 0xF5)
+    assert type_out(board) == [0x55, 0, 0xFA, 0xAA, 0xFA]
+    board.command(0x60, 0x61)
+    assert type_out(board) == []  # the keyboard is off
+    board.chip.write(DATA, 0xF4)
+    assert type_out(board) == [0xFA, 0x1E, 0x9E, 0x30, 0xB0]
+    board.chip.reset()
+    board.chip.type_text("a")
+    assert type_out(board) == []
+    board.command(0xAE)
+    assert type_out(board) == [0x1E, 0x9E]
+
+
 def test_typing_waits_for_the_reader(board: Board) -> None:
+    board.command(0xAE)
     board.chip.type_text("ab")
     for _ in range(10):
         board.now += STROKE_TIME
