@@ -199,6 +199,7 @@ class Core:
     code_load: u64  # and from `code_door`
     code_door: u64  # the handler of ops at which translated code is entered
     status: u32  # the status flags on the way from the one to the other
+    floats: u32  # whether the host's MXCSR is the guest's, in translated code
     host_rbp: u64  # while translated code executes
     target: u64  # a branch's op while its return address is pushed; the handler to leave to
     stop: Op

@@ -133,6 +133,14 @@ def relative(t: Ptr[Translation], target: Ptr[u8]) -> None:
 
 
 @function
+def jump_if(t: Ptr[Translation], condition: u32) -> None:
+    """On a condition of EFLAGS, to where `patch` says."""
+    put(t, 0x0F, 1)
+    put(t, 0x80 | condition, 1)
+    put(t, 0, 4)
+
+
+@function
 def patch(behind: Ptr[u8], target: Ptr[u8]) -> None:
     """Direct the jump that ends at `behind`."""
     Ptr[u32](behind - 4)[0] = u32(u64(target) - u64(behind))

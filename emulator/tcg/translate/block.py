@@ -17,7 +17,7 @@ from emulator.x86.instruction import FS
 
 from ..core import CHECKED, CODE_32, CODE_64, CODE_SIZE, EMULATED, FLAT_DATA, MAX_BLOCK, NO_SSE, SWITCHED, Core, Op
 from ..predecode import PASS, STALE
-from .assembler import GROUP_1_BYTE, NOT_EQUAL, TO_CMP, patch, put, with_core
+from .assembler import GROUP_1_BYTE, NOT_EQUAL, TO_CMP, jump_if, patch, put, with_core
 from .control import (
     branch,
     call,
@@ -62,6 +62,8 @@ from .plans import (
     DIVIDE,
     DIVIDE_SIGNED,
     EXCHANGE_AX,
+    FLOATING,
+    FROM_GENERAL,
     IMMEDIATE,
     IN_REGISTERS,
     JUMP,
@@ -80,13 +82,14 @@ from .plans import (
     RETURN,
     RM_BYTE,
     SIGN,
-    SIGN_MASK,
+    STORE_GENERAL,
     STORE_VECTOR,
+    TO_GENERAL,
     VECTOR,
     WIDEN,
 )
 from .stubs import add_stub, leave, leave_to
-from .vectors import compute_vector, sign_mask, store_vector
+from .vectors import begin_floats, compute_vector, from_general, store_general, store_vector, to_general
 
 HIGH_BYTES = 4  # without REX the 8-bit registers from here on are AH, CH, DH, BH
 ALIAS = 0x82  # of 80h, outside 64-bit mode
@@ -126,7 +129,7 @@ def plan_of(t: Ptr[Translation], record: Ptr[Record]) -> u32:
         return 0
     if kind == COMPARE_EXCHANGE and record.rm == 0:
         return 0
-    if kind in (VECTOR, STORE_VECTOR, SIGN_MASK) and core.code_kind & (EMULATED | SWITCHED | NO_SSE):
+    if kind >= VECTOR and core.code_kind & (EMULATED | SWITCHED | NO_SSE):
         return 0
     return plan
 
@@ -135,6 +138,8 @@ def plan_of(t: Ptr[Translation], record: Ptr[Record]) -> u32:
 def emit(t: Ptr[Translation], record: Ptr[Record], plan: u32) -> None:
     """One instruction."""
     kind = kind_of(plan)
+    if kind >= VECTOR and plan & FLOATING:
+        begin_floats(t)
     if kind == COPIED:
         copy(t, record, plan)
     elif kind == BRANCH:
@@ -196,8 +201,12 @@ def emit_rare(t: Ptr[Translation], record: Ptr[Record], plan: u32) -> None:
         exchange_ax(t, record)
     elif kind == BYTE_SWAP:
         swap_bytes(t, record)
-    elif kind == SIGN_MASK:
-        sign_mask(t, record, plan)
+    elif kind == TO_GENERAL:
+        to_general(t, record, plan)
+    elif kind == FROM_GENERAL:
+        from_general(t, record, plan)
+    elif kind == STORE_GENERAL:
+        store_general(t, record, plan)
 
 
 @function
@@ -225,6 +234,7 @@ def run_length(plans: Ptr[u32], first: u32, count: u32) -> u32:
 def begin(t: Ptr[Translation], index: u32) -> None:
     """Where translated code is entered: with flags in AX."""
     t.flags = IN_STATUS
+    t.floats = 0
     op = t.entry_op + index
     op.code = u64(t.out) + t.core.code_shift
     if index == 1:
@@ -232,9 +242,7 @@ def begin(t: Ptr[Translation], index: u32) -> None:
         t.entry_op.code = op.code
         with_core(t, GROUP_1_BYTE, 32, TO_CMP, EXIT_FLAG)
         put(t, 0, 1)
-        put(t, 0x0F, 1)
-        put(t, 0x80 | NOT_EQUAL, 1)
-        put(t, 0, 4)
+        jump_if(t, NOT_EQUAL)
         t.op = t.entry_op
         add_stub(t, ATTENDS)
 

@@ -55,6 +55,7 @@ class Translation:
     op: Ptr[Op]  # the current one
     code: Ptr[u8]  # its bytes
     flags: u32
+    floats: u32  # whether the host's MXCSR is known to be the guest's
     bits: u32  # 64 or 32: of the code, of addresses on the stack and of branch targets
     stub_count: u32
     stubs: Array[Stub, MAX_STUBS]

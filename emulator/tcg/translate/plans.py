@@ -21,8 +21,9 @@ from .assembler import BYTES, MAP_SHIFT, PREFIX_SHIFT
 (
     CALLED, COPIED, ACCUMULATOR, EXCHANGE_AX, LOAD_ADDRESS, IMMEDIATE, BYTE_SWAP, WIDEN, SIGN, MULTIPLY, DIVIDE,
     DIVIDE_SIGNED, COMPARE_EXCHANGE, COUNT, MOVE_OFFSET, PUSH, PUSH_IMMEDIATE, PUSH_OPERAND, POP, LEAVE_FRAME, JUMP,
-    BRANCH, CALL, RETURN, JUMP_INDIRECT, CALL_INDIRECT, IDLE, VECTOR, STORE_VECTOR, SIGN_MASK,
-) = range(30)  # fmt: skip
+    BRANCH, CALL, RETURN, JUMP_INDIRECT, CALL_INDIRECT, IDLE, VECTOR, STORE_VECTOR, TO_GENERAL,
+    FROM_GENERAL, STORE_GENERAL,
+) = range(32)  # fmt: skip
 KIND_MASK = 31
 KIND_SHIFT = 16
 READS_REG, WRITES_REG, READS_RM, WRITES_RM = (1 << bit for bit in range(21, 25))
@@ -31,15 +32,22 @@ RM_BYTE, RM_WORD, RM_DOUBLE = (1 << bit for bit in range(28, 31))  # the memory 
 REG_BYTE = 1 << 31
 IN_REGISTERS, ON_BYTES = 1, 2  # not with memory; an accumulator of 8 bits
 ALIGNED, QUAD = 4, 8  # a vector in memory: must be aligned, has 64 bits; 32 with RM_DOUBLE, else 128
+FLOATING, BY_NUMBER = 16, 32  # MXCSR matters; a vector's other operand is an immediate, ModRM.reg belongs to the opcode
 
 ARITHMETIC = frozenset(("ADD", "OR", "ADC", "SBB", "AND", "SUB", "XOR", "CMP", "TEST"))
 SHIFTS = frozenset(("SHL", "SHR", "SAR", "ROL", "ROR", "RCL", "RCR"))
 OTHERS = "MOV MOVZX MOVSX MOVSXD INC DEC NEG NOT XCHG XADD IMUL CMOVcc SETcc BT BTS BTR BTC BSF BSR"
 LATER = "TZCNT LZCNT POPCNT SHLD SHRD MOVBE MOVNTI CRC32"
 COPIED_MNEMONICS = ARITHMETIC | SHIFTS | frozenset(f"{OTHERS} {LATER}".split())
-WHOLE_MOVES = "MOVAPS MOVUPS MOVAPD MOVUPD MOVDQA MOVDQU LDDQU MOVNTDQ"
-VECTOR_MOVES = frozenset(f"{WHOLE_MOVES} MOVQ MOVSS MOVSD MOVLPS MOVHPS".split())
+WHOLE_MOVES = "MOVAPS MOVUPS MOVAPD MOVUPD MOVDQA MOVDQU LDDQU MOVNTDQ MOVNTPS MOVNTPD"
+VECTOR_MOVES = frozenset(f"{WHOLE_MOVES} MOVQ MOVSS MOVSD MOVLPS MOVHPS MOVLPD MOVHPD".split())
 VECTOR_LOGIC = frozenset(["ANDPS", "ANDNPS", "ORPS", "XORPS", "ANDPD", "ANDNPD", "ORPD", "XORPD"])
+SHUFFLES = frozenset(["SHUFPS", "SHUFPD", "UNPCKLPS", "UNPCKLPD", "UNPCKHPS", "UNPCKHPD"])
+LANES = ("PS", "PD", "SS", "SD")
+FLOATS = frozenset(
+    name + lanes for name in ("ADD", "SUB", "MUL", "DIV", "MIN", "MAX", "SQRT", "CMP") for lanes in LANES
+)
+COMPARISONS = frozenset(["UCOMISS", "UCOMISD", "COMISS", "COMISD"])
 VECTOR_SIZES = {"ss": RM_DOUBLE, "d": RM_DOUBLE, "sd": QUAD, "q": QUAD, "dq": 0, "ps": 0, "pd": 0}
 BIT_TESTS = frozenset(("BT", "BTS", "BTR", "BTC"))
 ONLY_READ = frozenset(("CMP", "TEST", "BT"))  # of the first operand
@@ -86,8 +94,13 @@ def _plan(form: Form, rows: list[Encoding]) -> int:
         for number, code in enumerate(codes):
             plan |= _access(form, number, code)
     if kind in (VECTOR, STORE_VECTOR):
-        memory = codes[1 if kind == VECTOR else 0].memory_type
+        memory = codes[0 if kind == STORE_VECTOR or codes[0].method == "U" else 1].memory_type
+        plan |= BY_NUMBER if codes[0].method == "U" else 0
         plan |= VECTOR_SIZES[memory] | (ALIGNED if VECTOR_SIZES[memory] == 0 and "unaligned" not in form.marks else 0)
+    if kind == TO_GENERAL:
+        plan |= VECTOR_SIZES[codes[1].memory_type]
+    if kind in (VECTOR, TO_GENERAL, FROM_GENERAL) and uses_mxcsr(form):
+        plan |= FLOATING
     if any(code.type == "b" and code.method != "I" for code in codes):
         plan |= BYTES
     if kind == ACCUMULATOR and codes[0].text == "AL":
@@ -98,18 +111,30 @@ def _plan(form: Form, rows: list[Encoding]) -> int:
 
 
 def _vector_kind(form: Form) -> int:
-    """Moves, and lanes of integers: what neither floating-point exceptions nor flags depend on."""
+    """Moves, lanes of integers, and the floating-point instructions that are most frequent."""
     methods = tuple(code.method for code in form.operands)
-    if form.name == "PMOVMSKB_Gy_Udq":
-        return SIGN_MASK
-    if flags_written(form) or any(code.type not in VECTOR_SIZES for code in form.operands if code.method in "VWM"):
+    if methods == ("G", "U") or (methods == ("G", "W") and uses_mxcsr(form)):
+        return TO_GENERAL
+    if (form.mnemonic == "MOVD" and "V" in methods) or (methods == ("V", "E") and uses_mxcsr(form)):
+        return STORE_GENERAL if methods[0] == "E" else FROM_GENERAL
+    if methods == ("U", "I"):
+        return VECTOR
+    if (flags_written(form) and not uses_mxcsr(form)) or any(
+        code.type not in VECTOR_SIZES for code in form.operands if code.method in "VWM"
+    ):
         return CALLED
     moves = form.mnemonic in VECTOR_MOVES
     if methods in (("W", "V"), ("M", "V")):
         return STORE_VECTOR if moves else CALLED
     if methods in (("V", "W"), ("V", "M"), ("V", "W", "I")):
-        return VECTOR if moves or form.mnemonic in VECTOR_LOGIC or form.mnemonic.startswith("P") else CALLED
+        lanes = form.mnemonic.startswith("P") or form.mnemonic in VECTOR_LOGIC | SHUFFLES
+        return VECTOR if moves or lanes or uses_mxcsr(form) else CALLED
     return CALLED
+
+
+def uses_mxcsr(form: Form) -> bool:
+    """Whether it is one of the floating-point instructions that are copied; RCP and RSQRT are not, as hosts differ."""
+    return form.mnemonic in FLOATS | COMPARISONS or form.mnemonic.startswith("CVT")
 
 
 def _copied_kind(form: Form, rows: list[Encoding]) -> int:

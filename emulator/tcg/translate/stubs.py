@@ -8,9 +8,28 @@ To leave to an op is to execute its handler, in the threaded interpreter: R14 is
 from __future__ import annotations
 
 from emulator.native import Ptr, function, u32, u64
+from emulator.x86.state import Cpu
 
 from ..core import Core, Op
-from .assembler import GROUP_5, LOAD, STORE, TO_JUMP, jump, number, put, with_core, with_memory, with_register
+from .assembler import (
+    EQUAL,
+    GROUP_1_BYTE,
+    GROUP_5,
+    LOAD,
+    MAP_0F,
+    MOVE_IMMEDIATE,
+    STORE,
+    TO_CMP,
+    TO_JUMP,
+    jump,
+    jump_if,
+    number,
+    patch,
+    put,
+    with_core,
+    with_memory,
+    with_register,
+)
 from .layout import (
     ADDRESS,
     HOST,
@@ -27,6 +46,8 @@ from .registers import save_flags
 CODE = Op.offset("code")
 HANDLER = Op.offset("handler")
 STATUS_FIELD, TARGET = Core.offset("status"), Core.offset("target")
+MXCSR, FLOATS = Cpu.offset("mxcsr"), Core.offset("floats")
+MXCSR_GROUP, TO_LOAD, TO_STORE = MAP_0F | 0xAE, 2, 3  # LDMXCSR, STMXCSR
 HOST_RBP = Core.offset("host_rbp")  # `preserve_none` leaves RSP and RBP as they are
 OP = R13  # of a handler
 
@@ -34,9 +55,7 @@ OP = R13  # of a handler
 @function
 def leave_if(t: Ptr[Translation], condition: u32) -> None:
     """On a condition of EFLAGS leave to the current op."""
-    put(t, 0x0F, 1)
-    put(t, 0x80 | condition, 1)
-    put(t, 0, 4)
+    jump_if(t, condition)
     add_stub(t, LEAVES)
 
 
@@ -70,6 +89,19 @@ def leave_to(t: Ptr[Translation], handler: u64) -> None:
 
 
 @function
+def give_back_floats(t: Ptr[Translation]) -> None:
+    """If MXCSR was the guest's, it has the exceptions that were found; see `vectors.begin_floats`."""
+    with_core(t, GROUP_1_BYTE, 32, TO_CMP, FLOATS)
+    put(t, 0, 1)
+    jump_if(t, EQUAL)
+    none = t.out
+    with_core(t, MXCSR_GROUP, 32, TO_STORE, MXCSR)
+    with_core(t, MOVE_IMMEDIATE, 32, 0, FLOATS)
+    put(t, 0, 4)
+    patch(none, t.out)
+
+
+@function
 def make_doors(core: Ptr[Core], left: u64) -> None:
     """At the begin of the room for code: from translated code to `left`, and from `doors` to translated code."""
     t = Translation()
@@ -78,6 +110,7 @@ def make_doors(core: Ptr[Core], left: u64) -> None:
     core.code_leave_op = u64(t.out) + core.code_shift
     with_memory(t, LOAD, 64, VALUE, ADDRESS, HANDLER)
     core.code_leave = t.out
+    give_back_floats(t)
     for guest in range(16):
         if HOST[guest] != IN_CORE:
             with_core(t, STORE, 64, u32(HOST[guest]), guest * 8)

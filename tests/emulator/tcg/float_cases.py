@@ -118,3 +118,8 @@ def ulps(a: int, b: int) -> int:
         return 1 << 80
     places = [(value >> 64 & 0x7FFF) << 63 | value & (1 << 63) - 1 for value in (a, b)]
     return abs(places[0] - places[1])
+
+
+def usual(case: Case) -> Case:
+    """The same with what MXCSR controls as after a reset: exceptions masked, to nearest, denormals as they are."""
+    return replace(case, state=replace(case.state, mxcsr=case.state.mxcsr & 0x3F | 0x1F80))

@@ -202,6 +202,30 @@ def test_fault_at_a_border(guest: Long) -> None:
         assert guest.space.read(MISSING - 4, 4) == bytes(4)
 
 
+STORES = [
+    ("8907", 4),
+    ("668907", 2),
+    ("488907", 8),
+    ("660f7e07", 4),
+    ("66480f7e07", 8),
+    ("f20f1107", 8),
+    ("0f1107", 16),
+]
+LOADS = [("660f6e07", 4), ("f20f2a07", 4), ("f2480f2a07", 8), ("f20f5807", 8), ("f30f5807", 4), ("f20f2d07", 8)]
+
+
+@pytest.mark.parametrize(("code", "size"), STORES + LOADS)
+def test_border(guest: Long, code: str, size: int) -> None:
+    """mov cl, [rdi - 64]; mov [rdi - 64], cl: the TLB knows the page; then only the last byte is in the next one."""
+    guest.write(CODE_PAGE, f"8a4fc0 884fc0 {code} 0f0b")
+    cpu = guest.cpu
+    cpu.registers[RDI], cpu.registers[RAX], cpu.xmm[0].low = MISSING - size + 1, (1 << 64) - 1, (1 << 64) - 1
+    for _ in range(3):
+        assert guest.run(CODE_PAGE) == PF
+        assert (cpu.rip, cpu.cr2, cpu.xmm[0].low) == (CODE_PAGE + 6, MISSING, (1 << 64) - 1)
+        assert guest.space.read(MISSING - 16, 16) == bytes(16)
+
+
 def test_fault_of_the_stack(guest: Long) -> None:
     """call, ret, push and pop that fault leave the stack pointer where it was."""
     for code in ("e800000000", "c3", "50", "58", "c9"):
@@ -226,6 +250,23 @@ def test_vectors(guest: Long) -> None:
             assert guest.run(CODE_PAGE) == expected
         if expected == UD:
             assert guest.space.read(DATA_PAGE + place, 16) == pack("<QQ", 2, 4)
+
+
+def test_floats(guest: Long) -> None:
+    """divsd xmm0, xmm1; stmxcsr [rdi]; ldmxcsr [rsi]; addsd xmm2, xmm3: flags where they are seen, and rounding."""
+    guest.write(CODE_PAGE, "f20f5ec1 0fae1f 0fae16 f20f58d3 0f0b")
+    cpu = guest.cpu
+    cpu.registers[RDI], cpu.registers[RSI] = DATA_PAGE, DATA_PAGE + 8
+    for control, total in ((0x1F80, 0.30000000000000004), (0x3F80, 0.3), (0x1F80, 0.30000000000000004)):
+        guest.space.write(DATA_PAGE + 8, pack("<I", control))
+        for _ in range(3):
+            cpu.mxcsr = 0x1F81
+            for register, value in enumerate((1.0, 0.0, 0.1, 0.2)):
+                cpu.xmm[register].low = int.from_bytes(pack("<d", value), "little")
+            assert guest.run(CODE_PAGE) == UD
+            assert guest.space.read(DATA_PAGE, 4) == pack("<I", 0x1F85)
+            assert cpu.mxcsr == control | 0x20
+            assert cpu.xmm[2].low.to_bytes(8, "little") == pack("<d", total)
 
 
 def test_loop_changes_itself(guest: Long) -> None:

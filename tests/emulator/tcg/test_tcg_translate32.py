@@ -196,11 +196,11 @@ def test_segments(guest: Flat) -> None:
 
 
 def test_other_segments(guest: Flat) -> None:
-    """mov eax, [ecx]; mov edx, cs:[ecx]; push 5; pop ebx, with a base of DS, of CS, and of SS"""
-    guest.write(CODE, "8b01 2e8b11 6a05 5b 0f0b")
+    """mov eax, [ecx]; mov edx, cs:[ecx]; push ebp; pop ebx, with a base of DS, of CS, and of SS"""
+    guest.write(CODE, "8b01 2e8b11 fff5 5b 0f0b")
     guest.space.write(DATA, pack("<II", 1, 2))
     cpu = guest.cpu
-    cpu.registers[RCX] = DATA
+    cpu.registers[RCX], cpu.registers[RBP] = DATA, 5
     for number, expected in ((None, [1, 1, 0]), (DS, [2, 1, 0]), (CS, [1, 2, 0]), (SS, [1, 1, 4]), (None, [1, 1, 0])):
         for other in (CS, DS, SS):
             guest.segment(other, 4 if other == number else 0, attributes=0xC09B if other == CS else OPEN)
