@@ -66,7 +66,7 @@ def load_linux(machine: Pc, kernel: bytes, initrd: bytes, command_line: str) -> 
     parameters[E820_COUNT] = len(entries)
     for number, entry in enumerate(entries):
         pack_into(E820_ENTRY, parameters, E820 + number * calcsize(E820_ENTRY), *entry)
-    pack_into("<Q", parameters, ACPI_RSDP, machine.acpi_root())
+    pack_into("<Q", parameters, ACPI_RSDP, machine.acpi_root)
     if machine.firmware is not None:  # it has set the display to its text mode
         pack_into(SCREEN_INFO, parameters, 0, *TEXT_MODE)
     machine.space.write(PARAMETERS, parameters)

@@ -37,7 +37,7 @@ from .rom import add_firmware, display_rom
 LOW_LIMIT = 3 << 30  # RAM below 4 GiB ends here at the latest
 HIGH_START = 4 << 30
 LOW_MEMORY, VIDEO, BIOS_ROM, HIGH_MEMORY = 0x9FC00, 0xA0000, 0xE0000, 1 << 20
-TABLES, ROOT_SIZE = 1 << 16, 64  # at the end of low RAM, for ACPI
+TABLES = 1 << 16  # at the end of low RAM, for ACPI
 USABLE, RESERVED = 1, 2
 MANY, SECOND = 5, 1_000_000_000  # so many triple faults in a second are endless
 SERIAL_IRQ, MOUSE_IRQ = 4, 12
@@ -112,7 +112,8 @@ class Pc(Machine):
         """After power-on and after each reset."""
         if self.config.bios is None:
             self.chipset.set_up()
-            self.acpi_root()
+        if self.config.bios is None or self.config.linux is not None:  # else the firmware puts them where it wants
+            self.space.write(self.acpi_root, self.acpi_tables().at(self.acpi_root))
         if self.config.linux is not None:
             if self.firmware is not None:
                 self.firmware.post.prepare()
@@ -137,13 +138,10 @@ class Pc(Machine):
         """Where the RAM below 4 GiB that is the guest's own ends; behind it are the firmware's tables."""
         return self.low_memory - TABLES
 
+    @property
     def acpi_root(self) -> int:
-        """Put the ACPI tables into memory: the address of the root pointer."""
-        root = self.usable_low_memory()
-        tables = self.acpi_tables()
-        self.space.write(root, tables.root.at(root + ROOT_SIZE))
-        self.space.write(root + ROOT_SIZE, tables.tables.at(root + ROOT_SIZE))
-        return root
+        """The address of the ACPI tables, which begin with the root pointer, unless a firmware has placed them."""
+        return self.usable_low_memory()
 
     def acpi_tables(self) -> acpi.Tables:
         """As the machine is now."""

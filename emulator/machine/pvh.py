@@ -36,7 +36,7 @@ def load_pvh(machine: Pc, program: Executable, initrd: bytes, command_line: str)
     machine.space.write(MEMORY_MAP, b"".join(pack("<QQII", *entry, 0) for entry in entries))
     machine.space.write(COMMAND_LINE, command)
     head = pack("<4I", MAGIC, VERSION, 0, bool(initrd))
-    places = pack("<4Q", MODULE, COMMAND_LINE, machine.acpi_root(), MEMORY_MAP)
+    places = pack("<4Q", MODULE, COMMAND_LINE, machine.acpi_root, MEMORY_MAP)
     machine.space.write(START_INFO, head + places + pack("<II", len(entries), 0))
     enter_protected_mode(machine)
     cpu = machine.processor.core.cpu

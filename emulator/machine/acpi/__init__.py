@@ -13,6 +13,7 @@ from emulator.hw import hpet, ioapic, lapic, pm
 from .dsdt import LINK_INTERRUPTS, definition
 from .linker import BIOS_SEGMENT, HIGH_MEMORY, ROOT, TABLES, Blob
 
+ROOT_SIZE = 64  # bytes until the tables begin, where they follow the root pointer
 OEM, MAKER, VERSION = b"IMGTLS", b"IMGT", 1
 HEADER_SIZE, CHECKSUM = 36, 9
 SCI = 9
@@ -39,6 +40,11 @@ GOOD_PM_TIMER = 2  # WAET: one read is enough
 class Tables(NamedTuple):
     tables: Blob
     root: Blob
+
+    def at(self, address: int) -> bytes:
+        """The root pointer and all tables, when they lie at an address."""
+        tables = address + ROOT_SIZE
+        return self.root.at(tables).ljust(ROOT_SIZE, b"\0") + self.tables.at(tables)
 
     def script(self) -> bytes:
         """The commands for a firmware that places them."""

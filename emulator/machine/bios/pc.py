@@ -54,7 +54,7 @@ class Bios(Firmware):
         )
         self.install((*services, vbe, self.post))
         self.post.finish_rom()
-        root = machine.acpi_root()
-        self.rom[ROOT_POINTER : ROOT_POINTER + ROOT_POINTER_SIZE] = machine.space.read(root, ROOT_POINTER_SIZE)
+        pointer = machine.acpi_tables().at(machine.acpi_root)[:ROOT_POINTER_SIZE]
+        self.rom[ROOT_POINTER : ROOT_POINTER + ROOT_POINTER_SIZE] = pointer
         for place in (ROM, HIGH_ROM):
             machine.space.add_rom(place, bytes(self.rom))

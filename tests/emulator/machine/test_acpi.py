@@ -86,8 +86,10 @@ def test_loader(made: acpi.Tables) -> None:
 def test_in_memory() -> None:
     """Where the memory map keeps a place for them."""
     with Pc(PcConfig(memory=64 << 20)) as machine:
-        root = machine.acpi_root()
-        assert machine.space.read(root, 8) == b"RSD PTR "
+        root = machine.acpi_root
+        machine.power_on()
+        pointer = machine.space.read(root, 36)
+        assert pointer.startswith(b"RSD PTR ") and machine.space.read(0xFFF00, 36) == pointer
         assert any(first <= root < first + size and kind == 2 for first, size, kind in machine.memory_map())
 
 
