@@ -321,38 +321,31 @@ def string_to_port(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
     return True
 
 
-@function(inline="never")
-def ports_to_string(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
-    """Elements of INS up to a page border; false if the device does not give many at once."""
-    port = u32(core.cpu.registers[RDX] & 0xFFFF)
-    if not port_allowed(core, port, size):
-        return False
-    elements = run_of(core, op, RDI, WRITE, size)
-    if not elements:
-        return False
-    done = core.ports_in(u64(core), port, size, Ptr[u8](core.scratch[1]), elements)
-    skip(core, op, RDI, done, size)
-    return done != 0
+@cache
+def _ports_at_once(inward: bool) -> Function:
+    register, access_ = (RDI, WRITE) if inward else (RSI, READ)
 
+    @function(symbol=f"emulator.tcg.{'ins' if inward else 'outs'}.many", inline="never")
+    def transfer_many(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
+        """Elements of INS or OUTS up to a page border; false if the device does not do many at once."""
+        port = u32(core.cpu.registers[RDX] & 0xFFFF)
+        if not port_allowed(core, port, size):
+            return False
+        elements = run_of(core, op, register, access_, size)
+        if not elements:
+            return False
+        transfer = core.ports_in if inward else core.ports_out
+        done = transfer(u64(core), port, size, Ptr[u8](core.scratch[1]), elements)
+        skip(core, op, register, done, size)
+        return done != 0
 
-@function(inline="never")
-def string_to_ports(core: Ptr[Core], op: Ptr[Op], size: u32) -> bool:
-    """The same of OUTS."""
-    port = u32(core.cpu.registers[RDX] & 0xFFFF)
-    if not port_allowed(core, port, size):
-        return False
-    elements = run_of(core, op, RSI, READ, size)
-    if not elements:
-        return False
-    done = core.ports_out(u64(core), port, size, Ptr[u8](core.scratch[1]), elements)
-    skip(core, op, RSI, done, size)
-    return done != 0
+    return transfer_many
 
 
 @cache
 def _ports(size: int, inward: bool) -> Function:
     transfer, register = (port_to_string, RDI) if inward else (string_to_port, RSI)
-    transfer_many = ports_to_string if inward else string_to_ports
+    transfer_many = _ports_at_once(inward)
 
     @function(symbol=f"emulator.tcg.{'ins' if inward else 'outs'}{size * 8}")
     def handler(core: Ptr[Core], op: Ptr[Op]) -> Ptr[Op]:
