@@ -233,11 +233,15 @@ class Node:
 class Storage(Node):
     """A node at the bottom of a tree: bytes that can also grow and shrink, as a file's can.
 
-    Reads past the end give zeroes (`read` gives less), writes past the end make it grow.
+    Reads past the end give zeroes (`read` gives less, `read_whole` does not), writes past the end make it grow.
     """
 
     listens = False
     """Whether `event` does anything, here or below."""
+
+    def read_whole(self, offset: int, length: int) -> bytes:
+        """As `read`, with zeroes for what is past the end."""
+        return self.read(offset, length).ljust(length, b"\0")
 
     def writev(self, offset: int, pieces: list[Buffer]) -> None:
         """Store several buffers, one behind the other."""

@@ -32,7 +32,7 @@ MAX_TRACKS = 0x7FFFFFFF // 513
 def parse_header(storage: Storage) -> Any:
     """The header, with `multiplier`, the sectors that an entry of the table counts in. Raises what `open` does."""
     path = storage.filename
-    header = HEADER.parse(storage.read(0, HEADER.size).ljust(HEADER.size, b"\0"))
+    header = HEADER.parse(storage.read_whole(0, HEADER.size))
     if header.magic not in (OLD_MAGIC, NEW_MAGIC) or header.version != 2:
         raise InvalidFormat("Image not in Parallels format", path=path, offset=0, structure="header")
     if not header.tracks:

@@ -33,7 +33,7 @@ WINDOW_BITS = 12
 def parse_header(storage: Storage) -> Any:
     """The header, its `backing_name` (or None) with it. Raises what `open` does."""
     path = storage.filename
-    header = HEADER.parse(storage.read(0, HEADER.size).ljust(HEADER.size, b"\0"))
+    header = HEADER.parse(storage.read_whole(0, HEADER.size))
     if header.magic != MAGIC or header.version != 1:
         raise InvalidFormat("Image not in qcow format", path=path, offset=0, structure="header")
     if not 9 <= header.cluster_bits <= 16:

@@ -122,7 +122,7 @@ class Bitmap:
             if entry == ALL_ONES:
                 parts[index] = self._ones
             elif offset:
-                parts[index] = self.storage.read(offset, self.part_size).ljust(self.part_size, b"\0")
+                parts[index] = self.storage.read_whole(offset, self.part_size)
         return parts
 
     def table(self) -> Any:

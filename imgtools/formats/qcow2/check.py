@@ -190,7 +190,7 @@ class Check:
                 count = min(per_block, self.references.clusters - index * per_block)
                 yield index * per_block, count, None
                 continue
-            yield index * per_block, count, self.storage.read(entry & TABLE_OFFSET_MASK, size).ljust(size, b"\0")
+            yield index * per_block, count, self.storage.read_whole(entry & TABLE_OFFSET_MASK, size)
 
     def _table_length(self) -> int:
         """Entries of the refcount table up to the last one in use: it is a cluster at least, and mostly empty."""

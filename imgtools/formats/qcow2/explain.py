@@ -132,7 +132,7 @@ def _snapshot(node: Qcow2Node, index: int) -> Place:
     """Entries are of different sizes: their fixed parts say how far it is to the next."""
     offset = node.header.snapshots_offset
     for _ in range(index):
-        fixed = SNAPSHOT.parse(node.storage.read(offset, SNAPSHOT.sizeof()).ljust(SNAPSHOT.sizeof(), b"\0"))
+        fixed = SNAPSHOT.parse(node.storage.read_whole(offset, SNAPSHOT.sizeof()))
         length = SNAPSHOT.sizeof() + fixed.extra_data_size + fixed.id_size + fixed.name_size
         offset += -(-length // 8) * 8
     return node.storage, offset

@@ -170,7 +170,7 @@ class Header:
 def parse(storage: Storage) -> Header:
     """The header of the image in `storage`. Raises InvalidFormat, OutOfBounds or UnsupportedFeature."""
     path = storage.filename
-    head = storage.read(0, HEADER_FULL.size).ljust(HEADER_FULL.size, b"\0")  # a file reads as zeroes past its end
+    head = storage.read_whole(0, HEADER_FULL.size)  # a file reads as zeroes past its end
     fields = HEADER_V2.parse(head)
     if fields.magic != MAGIC:
         raise _invalid(path, "Image is not in qcow2 format", 0)

@@ -70,8 +70,7 @@ def to_disk(values: array[int]) -> bytes:
 
 def read_table(storage: Storage, offset: int, length: int) -> array[int]:
     """The table in `length` bytes at `offset`, a multiple of 8; zeroes where the file ends before it does."""
-    data = storage.read(offset, length)
-    return to_native(data + bytes(length - len(data)))
+    return to_native(storage.read_whole(offset, length))
 
 
 class Mapping:

@@ -79,7 +79,7 @@ class Refcounts:
                     hint="imgtools check -r all repairs it.",
                 )
             self.storage.event("refblock_load")
-            counts = self.codec.decode(self.storage.read(offset, self.cluster_size).ljust(self.cluster_size, b"\0"))
+            counts = self.codec.decode(self.storage.read_whole(offset, self.cluster_size))
             self._hold(index, counts)
         return counts
 

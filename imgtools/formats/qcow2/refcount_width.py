@@ -103,7 +103,7 @@ class Rewidening:
     def _old_block(self, index: int) -> bytes:
         size = self.writer.size
         entry = self.old.table[index] if index < len(self.old.table) else 0
-        return self.writer.storage.read(entry, size).ljust(size, b"\0") if entry else bytes(size)
+        return self.writer.storage.read_whole(entry, size) if entry else bytes(size)
 
     def _convert(self, content: bytes, first: int) -> bytes:
         """The counts in `content`, of clusters from `first`, in the new width."""

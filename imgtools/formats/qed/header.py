@@ -26,7 +26,7 @@ ZERO_CLUSTER = 1
 def parse_header(storage: Storage) -> Any:
     """The header, its `backing_name` (or None) with it. Raises what `open` does."""
     path = storage.filename
-    header = HEADER.parse(storage.read(0, HEADER.size).ljust(HEADER.size, b"\0"))
+    header = HEADER.parse(storage.read_whole(0, HEADER.size))
     if header.magic != MAGIC:
         raise InvalidFormat("Image not in QED format", path=path, offset=0, structure="header")
     unknown = header.features & ~KNOWN_FEATURES

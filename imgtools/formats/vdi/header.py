@@ -37,7 +37,7 @@ MAX_DISK_SIZE = MAX_BLOCKS * BLOCK_SIZE
 
 def parse_header(storage: Storage) -> Any:
     """The fields of the image's header; raises where the image cannot be read."""
-    header = HEADER.parse(storage.read(0, HEADER.size).ljust(HEADER.size, b"\0"))
+    header = HEADER.parse(storage.read_whole(0, HEADER.size))
     try:
         _check_identity(header)
         _check_geometry(header)

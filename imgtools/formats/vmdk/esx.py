@@ -42,7 +42,7 @@ class CowdExtent(GrainExtent):
     writable = False
 
     def __init__(self, storage: Storage) -> None:
-        header = COWD_HEADER.parse(storage.read(0, SECTOR).ljust(SECTOR, b"\0"))
+        header = COWD_HEADER.parse(storage.read_whole(0, SECTOR))
         needed = check_geometry(
             storage.filename,
             capacity=header.capacity,
@@ -132,7 +132,7 @@ class SeSparseExtent(GrainExtent):
 
 def _read_sesparse_header(storage: Storage) -> Any:
     """The constant header, if nothing in it is unknown: the format is not documented, so nothing is guessed."""
-    header = SESPARSE_HEADER.parse(storage.read(0, SECTOR).ljust(SECTOR, b"\0"))
+    header = SESPARSE_HEADER.parse(storage.read_whole(0, SECTOR))
     _demand(storage, header.magic == SESPARSE_MAGIC, f"Bad const header magic: {header.magic:#018x}", InvalidFormat)
     _demand(storage, header.version == SESPARSE_VERSION, f"Unsupported version: {header.version:#018x}")
     grain, table = header.grain_size, header.grain_table_size
@@ -150,7 +150,7 @@ def _read_sesparse_header(storage: Storage) -> Any:
 
 
 def _check_volatile_header(storage: Storage, offset: int) -> None:
-    header = SESPARSE_VOLATILE_HEADER.parse(storage.read(offset, SECTOR).ljust(SECTOR, b"\0"))
+    header = SESPARSE_VOLATILE_HEADER.parse(storage.read_whole(offset, SECTOR))
     good = header.magic == SESPARSE_VOLATILE_MAGIC
     _demand(storage, good, f"Bad volatile header magic: {header.magic:#018x}", InvalidFormat)
     _demand(storage, not header.replay_journal, "Image is dirty, Replaying journal not supported")

@@ -38,7 +38,7 @@ DESCRIPTOR_SECTORS = 20
 
 def read_header(storage: Storage, *, writable: bool) -> Any:
     """The header that counts (`in_footer` says which that was), its sizes checked. Raises where it cannot be used."""
-    header = SPARSE_HEADER.parse(storage.read(0, SECTOR).ljust(SECTOR, b"\0"))
+    header = SPARSE_HEADER.parse(storage.read_whole(0, SECTOR))
     in_footer = header.gd_offset == GD_AT_END
     if in_footer:
         header = _read_footer(storage)
@@ -56,7 +56,7 @@ def read_header(storage: Storage, *, writable: bool) -> Any:
 
 def _read_footer(storage: Storage) -> Any:
     start = round_up(storage.size, SECTOR) - 3 * SECTOR
-    data = storage.read(start, 3 * SECTOR).ljust(3 * SECTOR, b"\0") if start > 0 else bytes(3 * SECTOR)
+    data = storage.read_whole(start, 3 * SECTOR) if start > 0 else bytes(3 * SECTOR)
     marker = METADATA_MARKER.parse(data)
     header = SPARSE_HEADER.parse(data, SECTOR)
     end = METADATA_MARKER.parse(data, 2 * SECTOR)
