@@ -1,6 +1,7 @@
 """Disks in blocks of one size, each of which lies somewhere in the file or nowhere: what such formats have in common.
 
-A format says where a block lies (`locate`), and how one is added that lies nowhere (`add`); the verbs are here.
+A format says where a block lies (`locate`), and how one is added that lies nowhere (`add`); the verbs are here. One
+that finds rows of blocks, or adds them, quicker than block by block says that, too (`runs`, `add_run`).
 Those of them that can be written have no backing files: what lies nowhere is zero, so zeroing leaves it there.
 Existing blocks are read and written in parallel; tables, and whatever adds blocks, go under one lock.
 """
@@ -34,6 +35,8 @@ class BlockNode(Layer):
 
     missing_is_zero = False
     """Whether the format has no backing files, so that what lies nowhere is zero because this image says so."""
+    table_name = "block table"
+    """The format's word for what says where blocks lie."""
 
     def __init__(self, storage: Storage, size: int, block_size: int, *, writable: bool) -> None:
         super().__init__(storage.filename, size, read_only=not writable)
@@ -52,6 +55,19 @@ class BlockNode(Layer):
         """Give a block without a place one, and store `data` at `within` in it. Called under the lock."""
         raise NotImplementedError
 
+    def runs(self, offset: int, length: int) -> Iterator[Piece]:
+        """The range in pieces that lie in one row each, or nowhere alike. Called under the lock."""
+        return _joined(self._single_blocks(offset, length))
+
+    def add_run(self, start: int, data: memoryview) -> None:
+        """Store `data` at `start`, in blocks of which none has a place. Called under the lock."""
+        for at, count, _ in self._single_blocks(start, len(data)):
+            self.add(at // self.block_size, at % self.block_size, data[at - start : at - start + count])
+
+    def entry_offset(self, block: int) -> int | None:
+        """Where in the file the table says where that block lies."""
+        return None
+
     def unpack(self, block: int) -> bytes:
         """The content of a block that is PACKED."""
         raise NotImplementedError
@@ -63,6 +79,10 @@ class BlockNode(Layer):
 
     def readinto(self, offset: int, buffer: memoryview) -> None:
         self.check_range(offset, len(buffer))
+        position = self._place(offset, len(buffer))
+        if position >= 0:
+            self.storage.readinto(position, buffer)
+            return
         for start, length, position in self._pieces(offset, len(buffer)):
             part = buffer[start - offset : start - offset + length]
             if position >= 0:
@@ -77,8 +97,12 @@ class BlockNode(Layer):
 
     def write(self, offset: int, data: Buffer) -> None:
         self._check_write(offset, len(data))
-        view = memoryview(data).cast("B")
         self.written()
+        position = self._place(offset, len(data))
+        if position >= 0:
+            self.storage.write(position, data)
+            return
+        view = memoryview(data).cast("B")
         for start, length, position in self._pieces(offset, len(view)):
             part = view[start - offset : start - offset + length]
             if position >= 0:
@@ -114,10 +138,21 @@ class BlockNode(Layer):
 
     # Where blocks lie.
 
+    def _place(self, offset: int, length: int) -> int:
+        """Where the range lies, if it is in one block and in the file: the short way for small reads and writes."""
+        block, within = divmod(offset, self.block_size)
+        if not length or within + length > self.block_size:
+            return NOWHERE
+        with self.lock:
+            position = self.locate(block)
+        return position + within if 0 <= position <= self.storage.size - within - length else NOWHERE
+
     def _extents(self, offset: int, length: int) -> Iterator[Extent]:
         nowhere = ZERO if self.missing_is_zero else HOLE
         for start, count, position in self._iterate(offset, length):
-            if position >= 0:
+            if position + count > self.storage.size and position >= 0:
+                yield Extent(start, count, DATA)  # whoever reads it is told
+            elif position >= 0:
                 yield Extent(start, count, DATA, 0, self.storage, position)
             else:
                 yield Extent(start, count, {NOWHERE: nowhere, ZEROES: ZERO, PACKED: COMPRESSED}[position])
@@ -130,13 +165,14 @@ class BlockNode(Layer):
                 raise CorruptImage(
                     f"the block at {start} of the disk should lie at {position:#x}, which is not in the file",
                     path=self.filename,
-                    structure="block table",
+                    structure=self.table_name,
+                    offset=self.entry_offset(start // self.block_size),
                     hint="The file was cut short, or its tables are damaged.",
                 )
             yield piece
 
     def _iterate(self, offset: int, length: int) -> Iterator[Piece]:
-        runs = _joined(self._single_blocks(offset, length))
+        runs = self.runs(offset, length)
         while True:
             with self.lock:
                 found = list(islice(runs, RUNS_AT_ONCE))
@@ -156,12 +192,12 @@ class BlockNode(Layer):
     def _write_new(self, start: int, data: memoryview) -> None:
         """Store `data` in a run of blocks, of which some may have got a place meanwhile."""
         with self.lock:
-            for at, count, position in list(self._single_blocks(start, len(data))):
+            for at, count, position in list(self.runs(start, len(data))):
                 part = data[at - start : at - start + count]
                 if position >= 0:
                     self.storage.write(position, part)
                 else:
-                    self.add(at // self.block_size, at % self.block_size, part)
+                    self.add_run(at, part)
 
     def _check_write(self, offset: int, length: int) -> None:
         if self.read_only:

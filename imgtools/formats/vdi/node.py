@@ -7,21 +7,17 @@ Invariants:
   earlier crash left in the file there is overwritten with zeroes first.
 - Blocks are given back to nobody: zeroing and discarding make holes in them, so that they stay numbered
   without gaps, on which other programs rely.
-
-Reads and writes to blocks that exist run in parallel; the map, and writes that add blocks, go under one lock.
 """
 
 from __future__ import annotations
 
-from _thread import RLock
 from array import array
-from itertools import islice
 
-from imgtools.block.extent import DATA, ZERO, Extent, Placed, merge
+from imgtools.block.extent import Extent, Placed
 from imgtools.block.format import Checkable
-from imgtools.block.node import Node, fill_zero
 from imgtools.errors import CorruptImage
-from imgtools.formats.vdi.blockmap import BlockMap
+from imgtools.formats.blocks import NOWHERE, BlockNode
+from imgtools.formats.vdi.blockmap import DISCARDED, BlockMap
 from imgtools.formats.vdi.header import STATIC, parse_header, refuse_unsafe_write
 from imgtools.formats.vdi.records import HEADER
 
@@ -30,93 +26,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from imgtools.block.format import CheckResult, Finding
-    from imgtools.block.node import Buffer, Storage
+    from imgtools.block.node import Storage
+    from imgtools.formats.blocks import Piece
 
-NOT_IN_FILE = -1
-"""In place of a position, where the map points to what the file does not have."""
-RUNS_AT_ONCE = 256
-"""Runs of blocks that are looked up while the lock is held."""
 BLOCKS_ALLOCATED = HEADER.offset_of("blocks_allocated")
 
 
-class VdiNode(Node, Checkable):
+class VdiNode(BlockNode, Checkable):
     """The disk in `storage`. `checking` admits what can be opened for a repair but not for writing."""
 
     driver = "vdi"
-    backing_name: str | None = None
-    backing_format: str | None = None
-    encrypted = False
+    missing_is_zero = True
+    table_name = "block map"
 
     def __init__(self, storage: Storage, *, writable: bool, checking: bool = False) -> None:
         self.header = header = parse_header(storage)
         if writable and not checking:
             refuse_unsafe_write(header, storage.filename)
-        super().__init__(storage.filename, header.disk_size, read_only=not writable)
-        self.storage = storage
-        self.children["file"] = storage
-        self.block_size: int = header.block_size
+        super().__init__(storage, header.disk_size, header.block_size, writable=writable)
         self.cluster_size = self.block_size
         self.map = BlockMap(storage, header.offset_bmap, header.blocks_in_image)
-        self.lock = RLock()
         self._stride: int = self.block_size + header.block_extra
         self._first: int = header.offset_data + header.block_extra
         self._next: int | None = None
         """The number that the next new block takes; None before the map has been searched for it."""
-
-    # The verbs.
-
-    def readinto(self, offset: int, buffer: memoryview) -> None:
-        length = len(buffer)
-        self.check_range(offset, length)
-        position = self._place(offset, length)
-        if position is not None:
-            self.storage.readinto(position, buffer)
-            return
-        for start, count, position in self._pieces(offset, length):
-            part = buffer[start - offset : start - offset + count]
-            if position is None:
-                fill_zero(part)
-            else:
-                self.storage.readinto(position, part)
-
-    def write(self, offset: int, data: Buffer) -> None:
-        self._check_write(offset, len(data))
-        position = self._place(offset, len(data))
-        if position is not None:
-            self.storage.write(position, data)
-            return
-        view = memoryview(data).cast("B")
-        with self.lock:
-            pieces = self._pieces(offset, len(view))
-            if any(position is None for _, _, position in pieces):
-                self._write_pieces(offset, view, pieces)
-                return
-        self._write_pieces(offset, view, pieces)
-
-    def zero(self, offset: int, length: int, *, unmap: bool = True) -> None:
-        self._check_write(offset, length)
-        for _, count, position in self._pieces(offset, length):
-            if position is not None:
-                self.storage.zero(position, count, unmap=unmap)
-
-    def discard(self, offset: int, length: int) -> None:
-        self._check_write(offset, length)
-        for _, count, position in self._pieces(offset, length):
-            if position is not None:
-                self.storage.discard(position, count)
-
-    def flush(self) -> None:
-        self.storage.flush()
-
-    def extents(self, offset: int, length: int) -> Iterator[Extent]:
-        self.check_range(offset, length)
-        return merge(self._extents(offset, length))
-
-    def prefetch(self, offset: int, length: int) -> None:
-        self.check_range(offset, length)
-        for _, count, position in self._pieces(offset, length):
-            if position is not None:
-                self.storage.prefetch(position, count)
 
     def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
         from imgtools.formats.vdi.check import Check
@@ -131,78 +64,47 @@ class VdiNode(Node, Checkable):
         """Where the block with that number lies in the file."""
         return self._first + number * self._stride
 
-    def _place(self, offset: int, length: int) -> int | None:
-        """Where the range lies, if it is in one block and in the file: the short way for small reads and writes."""
-        block, within = divmod(offset, self.block_size)
-        if not length or within + length > self.block_size:
-            return None
-        with self.lock:
-            number = self.map[block]
-        position = self._first + number * self._stride + within
-        # A number that says "unallocated" is no less than the map's count.
-        return position if number < self.map.count and position + length <= self.storage.size else None
+    def locate(self, block: int) -> int:
+        number = self.map[block]
+        return NOWHERE if number >= DISCARDED else self._in_file(number, 1)
+
+    def runs(self, offset: int, length: int) -> Iterator[Piece]:
+        size, end = self.block_size, offset + length
+        for block, count, number in self._rows(offset // size, -(-end // size)):
+            start, stop = max(offset, block * size), min(end, (block + count) * size)
+            position = NOWHERE if number is None else self._in_file(number, count) + start - block * size
+            yield start, stop - start, position
+
+    def entry_offset(self, block: int) -> int:
+        return self.map.offset + 4 * block
+
+    def _in_file(self, number: int, count: int) -> int:
+        """Where a row of blocks lies; behind the end of the file, where there are no blocks with such numbers."""
+        position = self.position_of(number)
+        return position if number + count <= self.map.count else max(position, self.storage.size)
+
+    def _rows(self, first: int, stop: int) -> Iterator[tuple[int, int, int | None]]:
+        """The map's runs; with extra bytes before each block, no two blocks lie in one piece."""
+        rows = self.map.runs(first, stop)
+        if self._stride == self.block_size:
+            return rows
+        return ((block + i, 1, n if n is None else n + i) for block, count, n in rows for i in range(count))
 
     def _extents(self, offset: int, length: int) -> Iterator[Extent]:
+        if self.header.image_type != STATIC:
+            yield from super()._extents(offset, length)
+            return
+        # A static image has all its blocks from the start; only the file knows which were ever written.
         placed = Placed(self.storage)
-        for start, count, position in self._iterate(offset, length):
-            if position is None:
-                yield Extent(start, count, ZERO)
-            elif position == NOT_IN_FILE:
-                yield Extent(start, count, DATA)  # whoever reads it is told
-            elif self.header.image_type == STATIC:
-                # A static image has all its blocks from the start; only the file knows which were ever written.
-                yield from placed.extents(start, count, position)
+        for extent in super()._extents(offset, length):
+            if extent.offset is None:
+                yield extent
             else:
-                yield Extent(start, count, DATA, 0, self.storage, position)
-
-    def _pieces(self, offset: int, length: int) -> list[tuple[int, int, int | None]]:
-        """The range as (start, length, where in the file; None reads as zeroes), a run of blocks each."""
-        pieces = list(self._iterate(offset, length))
-        for start, _, position in pieces:
-            if position == NOT_IN_FILE:
-                raise CorruptImage(
-                    f"the block map says that the block at {start} of the disk or one behind it is not in the file",
-                    path=self.filename,
-                    structure="block map",
-                    offset=self.map.offset + 4 * (start // self.block_size),
-                    hint="The file was cut short, or its block map is damaged.",
-                )
-        return pieces
-
-    def _iterate(self, offset: int, length: int) -> Iterator[tuple[int, int, int | None]]:
-        size, end, stride = self.block_size, offset + length, self._stride
-        first, stop = offset // size, -(-(offset + length) // size)
-        while first < stop:
-            with self.lock:
-                runs = list(islice(self._runs(first, stop), RUNS_AT_ONCE))
-            for block, count, number in runs:
-                first = block + count
-                start, run_end = max(offset, block * size), min(end, first * size)
-                position = None
-                if number is not None:
-                    position = self._first + number * stride + start - block * size
-                    if number + count > self.map.count or position + run_end - start > self.storage.size:
-                        position = NOT_IN_FILE
-                yield start, run_end - start, position
-
-    def _runs(self, first: int, stop: int) -> Iterator[tuple[int, int, int | None]]:
-        """The map's runs; with extra bytes before each block, no two blocks lie in one piece."""
-        runs = self.map.runs(first, stop)
-        if self._stride == self.block_size:
-            return runs
-        return ((block + i, 1, n if n is None else n + i) for block, count, n in runs for i in range(count))
+                yield from placed.extents(extent.start, extent.length, extent.offset)
 
     # New blocks. All of this runs under the lock.
 
-    def _write_pieces(self, offset: int, data: memoryview, pieces: list[tuple[int, int, int | None]]) -> None:
-        for start, length, position in pieces:
-            part = data[start - offset : start - offset + length]
-            if position is None:
-                self._write_new(start, part)
-            else:
-                self.storage.write(position, part)
-
-    def _write_new(self, start: int, data: memoryview) -> None:
+    def add_run(self, start: int, data: memoryview) -> None:
         """Store `data` in blocks that do not exist yet, in one piece: the blocks, the header, the map."""
         block, within = divmod(start, self.block_size)
         count = -(-(within + len(data)) // self.block_size)
@@ -242,8 +144,3 @@ class VdiNode(Node, Checkable):
         if count != self.header.blocks_allocated:
             self.storage.write(BLOCKS_ALLOCATED, count.to_bytes(4, "little"))
             self.header.blocks_allocated = count
-
-    def _check_write(self, offset: int, length: int) -> None:
-        if self.read_only:
-            self.refuse_write()
-        self.check_range(offset, length)

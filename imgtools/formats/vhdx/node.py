@@ -70,6 +70,9 @@ class VhdxNode(BlockNode, Checkable):
             )
         return position
 
+    def entry_offset(self, block: int) -> int:
+        return self.layout.entry_offset(block)
+
     def add(self, block: int, within: int, data: memoryview) -> None:
         if not self._sound:
             self._refuse_unsound()

@@ -106,6 +106,9 @@ class DynamicNode(BlockNode):
         sector = self.table[block]
         return NOWHERE if sector == FREE else sector * SECTOR + self.bitmap_size
 
+    def entry_offset(self, block: int) -> int:
+        return self.table_offset + 4 * block
+
     def add(self, block: int, within: int, data: memoryview) -> None:
         storage = self.storage
         start = self._end = self._end_of_blocks() if self._end is None else self._end
