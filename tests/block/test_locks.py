@@ -30,15 +30,18 @@ def hold() -> Iterator[Holder]:
     running = []
 
     def start(*command: str | Path, until: Callable[[], bool]) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        running.append(process)
         deadline = time.monotonic() + 30
-        while not until():
-            assert process.poll() is None and time.monotonic() < deadline, "the holder did not start"
-            time.sleep(0.01)
-        return process
+        while True:
+            process = subprocess.Popen(
+                [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            running.append(process)
+            while process.poll() is None:
+                if until():
+                    return process
+                time.sleep(0.01)
+            # To look is to hold the image for a moment, in which the holder may have come and been refused.
+            assert time.monotonic() < deadline, "the holder did not start"
 
     yield start
     for process in running:
