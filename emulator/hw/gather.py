@@ -14,6 +14,8 @@ from imgtools.block.node import LARGE_PIECE
 if TYPE_CHECKING:
     from emulator.softmmu.space import AddressSpace
 
+KEPT = 16  # lists of a chip, or of a queue
+
 
 class Disk(Protocol):
     """What gather lists are filled from and stored on: a node, or a drive."""
@@ -27,28 +29,43 @@ class WildAddress(Exception):
 
 
 class Gather:
-    """`size` bytes of guest memory in pieces of (address, length)."""
+    """`size` bytes of guest memory in pieces of (address, length).
 
-    __slots__ = ("pieces", "size", "space")
+    Drivers name the same pages again and again, since programs read into the same buffers: a chip that keeps its last
+    `KEPT` lists by the tables that they are made of finds them with their memory.
+    """
+
+    __slots__ = ("_parts", "_views", "pieces", "size", "space")
 
     def __init__(self, space: AddressSpace, pieces: list[tuple[int, int]], size: int | None = None) -> None:
         self.space = space
         self.pieces = pieces
-        self.size = sum(length for _, length in pieces) if size is None else size
+        self.size = sum([length for _, length in pieces]) if size is None else size
+        self._parts: tuple[int, Gather, Gather] | None = None  # of the last `split`
+        self._views: tuple[int, bool, list[memoryview]] | None = None  # for a layout of memory
 
     def split(self, place: int) -> tuple[Gather, Gather]:
-        """The first `place` bytes, and the rest, sought from the end that is nearer."""
-        place, pieces = max(0, min(place, self.size)), self.pieces
-        if 2 * place <= self.size:
-            number, start = 0, 0
-            while start < place and start + pieces[number][1] <= place:
-                start += pieces[number][1]
-                number += 1
-        else:
+        """The first `place` bytes, and the rest."""
+        if self._parts is None or self._parts[0] != place:
+            self._parts = (place, *self._split(max(0, min(place, self.size))))
+        return self._parts[1:]
+
+    def followed_by(self, other: Gather) -> Gather:
+        """Both as one, whose `split` finds them again."""
+        whole = Gather(self.space, self.pieces + other.pieces, self.size + other.size)
+        whole._parts = (self.size, self, other)
+        return whole
+
+    def _split(self, place: int) -> tuple[Gather, Gather]:
+        pieces, number, start = self.pieces, 0, 0
+        if 2 * place > self.size:  # the end is nearer
             number, start = len(pieces), self.size
             while start > place:
                 number -= 1
                 start -= pieces[number][1]
+        while start < place and start + pieces[number][1] <= place:
+            start += pieces[number][1]
+            number += 1
         head, tail = pieces[:number], pieces[number:]
         if start < place:
             address, length = tail[0]
@@ -58,10 +75,12 @@ class Gather:
 
     def views(self, *, writable: bool = False) -> list[memoryview]:
         """The memory itself. WildAddress if there is none."""
-        views = self.space.windows(self.pieces, self.size, writable=writable)
-        if views is None:
-            raise WildAddress(f"{self.size:#x} bytes in {len(self.pieces)} pieces are not all in RAM")
-        return views
+        if self._views is None or self._views[:2] != (self.space.layout, writable):
+            views = self.space.windows(self.pieces, self.size, writable=writable)
+            if views is None:
+                raise WildAddress(f"{self.size:#x} bytes in {len(self.pieces)} pieces are not all in RAM")
+            self._views = (self.space.layout, writable, views)
+        return self._views[2]
 
     def written(self) -> None:
         """What `views` gave has been changed."""

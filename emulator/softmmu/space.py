@@ -76,6 +76,7 @@ class AddressSpace:
         self.failure: BaseException | None = None  # raised by a device's function; see `check`
         self.ranges: Any = (Range.ctype * 1)()
         self.count = 0
+        self.layout = 0  # counts the changes of the flat view
         self._pieces: list[Piece] = []  # `flatten` as of the last change
         self._firsts: list[int] = []  # where they begin
         # A device may remove itself while its function runs, called from compiled code that looked in the old view.
@@ -170,6 +171,7 @@ class AddressSpace:
     def _changed(self) -> None:
         before, pieces = self._pieces, list(self.flatten())
         self._pieces = pieces
+        self.layout += 1
         self._firsts = [first for first, _, _ in pieces]
         self._retired.append(self.ranges)
         self.ranges = (Range.ctype * max(1, len(pieces)))(*(_range(*piece) for piece in pieces))

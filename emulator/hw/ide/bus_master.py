@@ -9,13 +9,13 @@ A transfer is done at once when both the guest has set START and the unit has a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 from struct import iter_unpack
 from typing import Any
 
 from emulator.softmmu.space import AddressSpace
 
-from ..gather import Gather, WildAddress
+from ..gather import KEPT, Gather, WildAddress
 from ..medium import BadSector
 from .unit import Refused, Unit
 
@@ -33,6 +33,7 @@ class BusMaster:
 
     def __init__(self, space: AddressSpace) -> None:
         self.space = space
+        self._memory = lru_cache(KEPT)(self._take_apart)
         self.reset()
 
     def reset(self) -> None:
@@ -51,7 +52,7 @@ class BusMaster:
     def read(self, offset: int) -> int:
         if offset >= TABLE:
             return self.table >> 8 * (offset - TABLE) & 0xFF
-        return {COMMAND: self.command, STATUS: self.status}.get(offset, 0)
+        return self.command if offset == COMMAND else self.status if offset == STATUS else 0
 
     def write(self, offset: int, value: int) -> bool:
         """Whether the transfer may start now."""
@@ -76,12 +77,11 @@ class BusMaster:
         """Move what the unit has or wants. A table that is too short leaves the unit waiting, without an interrupt."""
         assert unit.dma is not None
         length = unit.dma.length
-        regions, size, more = self._regions(length)
+        memory, more = self._memory(self._read_table(), length)
         if not more:
             self.status &= ~ACTIVE
-        if size < length:
+        if memory.size < length:
             return
-        memory = Gather(self.space, regions, size)
         try:
             if unit.dma.to_memory:
                 memory.read_from(unit, 0)
@@ -95,32 +95,26 @@ class BusMaster:
         else:
             unit.dma_done()
 
-    def _regions(self, length: int) -> tuple[list[tuple[int, int]], int, bool]:
-        """Memory for a transfer, how much that is, and whether the table has more than that."""
-        regions: list[tuple[int, int]] = []
-        size = 0
-        for piece, last in self._table():
-            regions += piece
-            size += sum(count for _, count in piece)
-            if size > length:
-                return _cut(regions, size - length), length, True
-            if last or size == length:
-                return regions, size, not last
-        return regions, size, False
-
-    def _table(self) -> Iterator[tuple[list[tuple[int, int]], bool]]:
-        """Addresses and sizes by the piece, and whether it is the last one."""
-        address = self.table
+    def _read_table(self) -> bytes:
+        """The table, up to its last descriptor or to the border."""
+        address, table = self.table, b""
         end = address // TABLE_LIMIT * TABLE_LIMIT + TABLE_LIMIT
         while end - address >= DESCRIPTOR:
             data = self.space.read(address, min(TABLE_PIECE, (end - address) & -DESCRIPTOR))
             last = data[DESCRIPTOR - 1 :: DESCRIPTOR].translate(TOP_BIT).find(1)
             if last >= 0:
-                data = data[: (last + 1) * DESCRIPTOR]
-            yield [(place & ~1, count & 0xFFFE or 0x10000) for place, count in iter_unpack("<II", data)], last >= 0
+                return table + data[: (last + 1) * DESCRIPTOR]
+            table += data
             address += len(data)
-            if last >= 0:
-                return
+        return table
+
+    def _take_apart(self, table: bytes, length: int) -> tuple[Gather, bool]:
+        """Memory for a transfer, and whether the table has more than that."""
+        regions = [(place & ~1, count & 0xFFFE or 0x10000) for place, count in iter_unpack("<II", table)]
+        memory = Gather(self.space, regions)
+        if memory.size > length:
+            return memory.split(length)[0], True
+        return memory, memory.size == length and not TOP_BIT[table[-1]]
 
     # -- state ----------------------------------------------------------------------------------------------
 
@@ -129,13 +123,3 @@ class BusMaster:
 
     def load(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-
-
-def _cut(regions: list[tuple[int, int]], excess: int) -> list[tuple[int, int]]:
-    """Without the last bytes."""
-    while regions and regions[-1][1] <= excess:
-        excess -= regions.pop()[1]
-    if excess:
-        address, size = regions[-1]
-        regions[-1] = (address, size - excess)
-    return regions

@@ -114,7 +114,7 @@ class Channel(Device):
             return
         for unit in filter(None, self.units):
             unit.write_register(register, value)
-        if register == DEVICE:
+        if register == DEVICE and value != self.device:
             self.device = value
             self.update_line()
 

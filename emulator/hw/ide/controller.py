@@ -58,8 +58,11 @@ class IdeController(PciFunction):
     def _read(self, offset: int, size: int) -> int:
         if offset + size > 2 * MASTER_SIZE:
             return NOBODY
-        places = (divmod(offset + number, MASTER_SIZE) for number in range(size))
-        return sum(self.masters[which].read(place) << 8 * n for n, (which, place) in enumerate(places))
+        value = 0
+        for number in range(size):
+            which, place = divmod(offset + number, MASTER_SIZE)
+            value |= self.masters[which].read(place) << 8 * number
+        return value
 
     def _write(self, offset: int, size: int, value: int) -> None:
         for number in range(min(size, 2 * MASTER_SIZE - offset)):

@@ -123,8 +123,9 @@ class Unit:
 
     def acknowledge(self) -> None:
         """The host has read the status."""
-        self.pending = False
-        self.changed()
+        if self.pending:
+            self.pending = False
+            self.changed()
 
     # -- commands -------------------------------------------------------------------------------------------
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from emulator.hw.gather import Gather
+from emulator.hw.gather import KEPT, Gather
 
 if TYPE_CHECKING:
     from emulator.softmmu.space import AddressSpace
@@ -30,7 +31,6 @@ MAX_INDIRECT = 1024  # descriptors of an indirect table that are followed
 IN_ORDER = array("H", range(1, MAX_INDIRECT)).tobytes()  # numbers of the next descriptors
 MAX_CHAIN = 1 << 32  # bytes (2.7.5)
 LEGACY_ALIGN = 4096
-Pieces = list[tuple[int, int]]  # addresses and lengths
 FIELDS = ("size", "ready", "descriptors", "available", "used", "vector", "taken", "given", "signalled")
 
 
@@ -53,6 +53,7 @@ class Queue:
         self.maximum = maximum
         self.indirect = self.event_index = False  # features that were negotiated
         self.space: AddressSpace | None = None
+        self._data = lru_cache(KEPT)(self._take_apart)
         self.reset()
 
     def reset(self) -> None:
@@ -105,9 +106,7 @@ class Queue:
             return None
         slot = self.available + RING + 2 * (self.taken % self.size)
         (head,) = HALF.unpack(self._memory(slot, 2))
-        readable, writable = self._in_order(head) or self._one_by_one(head)
-        assert self.space is not None
-        chain = Chain(head, Gather(self.space, readable), Gather(self.space, writable))
+        chain = Chain(head, *(self._in_order(head) or self._one_by_one(head)))
         if chain.readable.size + chain.writable.size > MAX_CHAIN:
             raise RingError("a buffer is larger than 4 GiB")
         self.taken = self.taken + 1 & 0xFFFF
@@ -136,31 +135,39 @@ class Queue:
 
     # -- memory ---------------------------------------------------------------------------------------------
 
-    def _in_order(self, head: int) -> tuple[Pieces, Pieces] | None:
-        """What is to be read and what is to be written, if it is in an indirect table, one after the other, that ends
-        with something to be written. So it is with disks, mostly, and takes little for each descriptor."""
+    def _in_order(self, head: int) -> tuple[Gather, Gather] | None:
+        """What is to be read and what is to be written, if it is in an indirect table, one after the other: something
+        to be read, data either way, something to be written. So it is with disks, and takes little for each piece."""
         if head >= self.size:
             return None
         table = self._memory(self.descriptors + DESCRIPTOR_SIZE * head, DESCRIPTOR_SIZE)
         address, length, flags, _ = DESCRIPTOR.unpack(table)
         count = length // DESCRIPTOR_SIZE
-        if flags != INDIRECT or not self.indirect or length % DESCRIPTOR_SIZE or not 0 < count <= MAX_INDIRECT:
+        if flags != INDIRECT or not self.indirect or length % DESCRIPTOR_SIZE or not 2 < count <= MAX_INDIRECT:
             return None
         data = bytes(self._memory(address, length))
         kinds = data[FLAGS::DESCRIPTOR_SIZE]
-        read, written = kinds.count(NEXT), kinds.count(NEXT | WRITE)
-        if kinds != bytes((NEXT,)) * read + bytes((NEXT | WRITE,)) * written + bytes((WRITE,)):
+        if kinds[0] != NEXT or kinds[-1] != WRITE or kinds.count(kinds[1]) < count - 2 + (kinds[1] == NEXT):
             return None
         for place in (FOLLOWING, FOLLOWING + 1):
-            if data[place:-DESCRIPTOR_SIZE:DESCRIPTOR_SIZE] != IN_ORDER[place - FOLLOWING : 2 * count - 2 : 2]:
+            expected = IN_ORDER[place - FOLLOWING : 2 * count - 2 : 2]
+            if data[place:-DESCRIPTOR_SIZE:DESCRIPTOR_SIZE] != expected:
                 return None
-        pieces = list(PIECE.iter_unpack(data))
-        return pieces[:read], pieces[read:]
+        assert self.space is not None
+        first, last = (Gather(self.space, [PIECE.unpack_from(data, place)]) for place in (0, length - DESCRIPTOR_SIZE))
+        middle = self._data(data[DESCRIPTOR_SIZE:-DESCRIPTOR_SIZE])
+        if kinds[1] == NEXT:
+            return first.followed_by(middle), last
+        return (first, middle.followed_by(last)) if kinds[1] == NEXT | WRITE else None
 
-    def _one_by_one(self, head: int) -> tuple[Pieces, Pieces]:
+    def _take_apart(self, descriptors: bytes) -> Gather:
+        assert self.space is not None
+        return Gather(self.space, list(PIECE.iter_unpack(descriptors)))
+
+    def _one_by_one(self, head: int) -> tuple[Gather, Gather]:
         """What is to be read and what is to be written."""
-        readable: Pieces = []
-        writable: Pieces = []
+        readable: list[tuple[int, int]] = []
+        writable: list[tuple[int, int]] = []
         for address, length, flags in self._chain(head):
             if flags & WRITE:
                 writable.append((address, length))
@@ -168,7 +175,8 @@ class Queue:
                 raise RingError("a descriptor to read follows one to write")
             else:
                 readable.append((address, length))
-        return readable, writable
+        assert self.space is not None
+        return Gather(self.space, readable), Gather(self.space, writable)
 
     def _chain(self, head: int) -> Iterator[tuple[int, int, int]]:
         """Address, length and flags of each descriptor of a chain."""
