@@ -76,7 +76,7 @@ class Gather:
     def views(self, *, writable: bool = False) -> list[memoryview]:
         """The memory itself. WildAddress if there is none."""
         if self._views is None or self._views[:2] != (self.space.layout, writable):
-            views = self.space.windows(self.pieces, self.size, writable=writable)
+            views = self.space.windows(self.pieces, writable=writable)
             if views is None:
                 raise WildAddress(f"{self.size:#x} bytes in {len(self.pieces)} pieces are not all in RAM")
             self._views = (self.space.layout, writable, views)

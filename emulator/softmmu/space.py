@@ -217,13 +217,13 @@ class AddressSpace:
             return self._wide_window(number, address, size, writable)
         return region.view[address - region.first : address - region.first + size]
 
-    def windows(self, pieces: list[tuple[int, int]], size: int, *, writable: bool = False) -> list[memoryview] | None:
-        """`window` of each of many pieces (address, length), of `size` bytes together; None if one has none."""
+    def windows(self, pieces: list[tuple[int, int]], *, writable: bool = False) -> list[memoryview] | None:
+        """`window` of each of many pieces (address, length); None if one has none."""
         region, end = self._lowest(pieces)
         if region is not None and region.view is not None and (region.kind == RAM or not writable):
             base, memory = region.first, region.view[:end]
             views = [memory[address - base : address - base + length] for address, length in pieces]
-            if sum(map(len, views)) == size:
+            if sum(map(len, views)) == sum([length for _, length in pieces]):
                 return views
         views = []
         for address, length in pieces:  # not all in one piece of RAM
