@@ -114,8 +114,7 @@ class Receiver:
         places = self.ring.advance(len(pieces))
         addresses = [address for place in places for (address,) in ADDRESS.iter_unpack(memory[place])]
         buffers = [(address, len(data)) for address, (data, _) in zip(addresses, pieces, strict=True)]
-        views = space.windows(buffers, sum(length for _, length in buffers), writable=True)
-        views = views or [space.window(*buffer, writable=True) for buffer in buffers]
+        views = space.windows(buffers, writable=True) or [space.window(*buffer, writable=True) for buffer in buffers]
         results = []
         for (address, length), view, (data, status) in zip(buffers, views, pieces, strict=True):
             if view is not None:
