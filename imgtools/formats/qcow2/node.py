@@ -171,30 +171,9 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
                 self.readv_below(start, stop - start, part)
 
     def cached_reader(self) -> CachedReader:
-        """For small reads that mostly lie in one cluster of plain data."""
-        read_data, lend_data = self.data.cached_reader()
-        tables, span, bits, mask = self.mapping.tables, self.mapping.span_bits, self._bits, self._index_mask
-        low, not_offset = self._low, self.not_offset
+        from imgtools.formats.qcow2.cached import cached_reader
 
-        def place(offset: int, length: int) -> int | None:
-            within = offset & low
-            if within + length <= low + 1 and (table := tables.get(offset >> span)) is not None:
-                host = table[(offset >> bits) & mask] ^ COPIED
-                if host and not host & not_offset:
-                    return host + within
-            return None
-
-        def read(offset: int, buffer: memoryview) -> bool:
-            host = place(offset, len(buffer))
-            if host is not None:
-                return read_data(host, buffer)
-            self.readinto(offset, buffer)
-            return True
-
-        def lend(offset: int, length: int) -> memoryview | None:
-            return None if (host := place(offset, length)) is None else lend_data(host, length)
-
-        return read, lend
+        return cached_reader(self)
 
     def _read_runs(self, offset: int, buffer: memoryview) -> None:
         end = offset + len(buffer)
