@@ -130,7 +130,7 @@ class FileNode(Storage):
         """Write several buffers one behind the other in one call."""
         total = sum(map(len, pieces))
         try:
-            done = os.pwritev(self.fd, pieces, offset) if len(pieces) < 1024 else 0
+            done = os.pwritev(self.fd, pieces, offset) if len(pieces) < MAX_PIECES else 0
         except OSError as error:
             raise self._failure(error, "write", offset) from error
         if done < total:

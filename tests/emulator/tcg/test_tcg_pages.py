@@ -5,10 +5,9 @@ from __future__ import annotations
 from struct import pack
 
 import pytest
+from paged_guests import Guest
 
-from emulator.softmmu.space import AddressSpace
-from emulator.tcg.core import EXCEPTION, GP, PF, UD
-from emulator.tcg.processor import Processor
+from emulator.tcg.core import GP, PF, UD
 from emulator.x86.instruction import CS, DS
 
 CODE_32, CODE_16, DATA = 0xC09B, 0x009B, 0xC093
@@ -18,14 +17,12 @@ RAX, RCX, RSP, RSI, RDI = 0, 1, 4, 6, 7
 BORDER = 0x3000
 
 
-class Flat:
+class Flat(Guest):
     """One processor in 32-bit protected mode; pages of the first 4 MiB are mapped to themselves."""
 
     def __init__(self, native: bool) -> None:
-        self.space = AddressSpace()
-        self.space.add_ram(0, 1 << 20)
-        self.processor = Processor(self.space, native=native, ops=1 << 10, stop_on_exceptions=True)
-        cpu = self.cpu = self.processor.core.cpu
+        super().__init__(native=native, ops=1 << 10)
+        cpu = self.cpu
         for number, segment in enumerate(cpu.segments):
             segment.base, segment.limit = 0, 0xFFFFFFFF
             segment.attributes = CODE_32 if number == CS else DATA
@@ -38,15 +35,6 @@ class Flat:
     def map(self, page: int, frame: int, present: bool = True) -> None:
         self.space.write(TABLE + 4 * page, pack("<I", frame << 12 | 6 | present))
         self.processor.state_changed()
-
-    def write(self, address: int, code: str) -> None:
-        self.space.write(address, bytes.fromhex(code))
-
-    def run(self, rip: int) -> int:
-        """Execute until an exception: its vector."""
-        self.cpu.rip = rip
-        assert self.processor.run() == EXCEPTION
-        return int(self.processor.core.fault_vector)
 
 
 @pytest.fixture(params=[True, False], ids=["native", "python"])

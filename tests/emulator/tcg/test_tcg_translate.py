@@ -12,13 +12,11 @@ from struct import pack
 from threading import Timer
 
 import pytest
+from paged_guests import Guest
 from tcg_cases import Interpreter
 
-from emulator.softmmu.space import AddressSpace
 from emulator.tcg.core import EXCEPTION, GP, NM, PF, REQUESTED, UD
 from emulator.tcg.forms import covered
-from emulator.tcg.platform import Platform
-from emulator.tcg.processor import Processor
 from emulator.tcg.translate.block import ALIGNMENT
 from emulator.tcg.translate.plans import plans
 from emulator.x86.generate import CODE, Case, State, executable, random_case
@@ -136,16 +134,12 @@ TABLES, CODE_PAGE, DATA_PAGE, OTHER_PAGE, MISSING = 0x10000, 0x20000, 0x30000, 0
 LEVELS = 4
 
 
-class Long(Platform):
+class Long(Guest):
     """64-bit kernel mode; pages of the first 2 MiB are mapped to themselves, but for one."""
 
     def __init__(self, translate: bool) -> None:
-        self.space = AddressSpace()
-        self.space.add_ram(0, 1 << 20)
-        self.processor = Processor(self.space, self, stop_on_exceptions=True)
-        core = self.core = self.processor.core
-        core.hot_after, core.worth = int(translate), 1
-        cpu = self.cpu = core.cpu
+        super().__init__(translate=translate)
+        cpu = self.cpu
         for level in range(LEVELS - 1):
             self.space.write(TABLES + level * PAGE, pack("<Q", TABLES + (level + 1) * PAGE | 7))
         for page in range(512):
@@ -162,15 +156,6 @@ class Long(Platform):
         entry = TABLES + (LEVELS - 1) * PAGE + address // PAGE * 8
         self.space.write(entry, pack("<Q", physical | 6 | present))
         self.processor.state_changed()
-
-    def write(self, address: int, code: str) -> None:
-        self.space.write(address, bytes.fromhex(code))
-
-    def run(self, rip: int) -> int:
-        """Execute until an exception: its vector."""
-        self.cpu.rip = rip
-        assert self.processor.run() == EXCEPTION
-        return int(self.core.fault_vector)
 
 
 @pytest.fixture(params=[False, True], ids=["interpreted", "translated"])

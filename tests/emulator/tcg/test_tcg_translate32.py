@@ -5,11 +5,9 @@ from __future__ import annotations
 from struct import pack
 
 import pytest
+from paged_guests import Guest
 
-from emulator.softmmu.space import AddressSpace
-from emulator.tcg.core import EXCEPTION, GP, PF, UD
-from emulator.tcg.platform import Platform
-from emulator.tcg.processor import Processor
+from emulator.tcg.core import GP, PF, UD
 from emulator.tcg.translate.block import ALIGNMENT
 from emulator.x86.host import available
 from emulator.x86.instruction import CS, DS, FS, GS, SS
@@ -23,16 +21,12 @@ STACK = DATA + 2048
 RUBBISH = 0xABCD1234 << 32
 
 
-class Flat(Platform):
+class Flat(Guest):
     """32-bit kernel mode with flat segments; the first MiB is mapped to itself but for one page, the last page too."""
 
     def __init__(self, translate: bool) -> None:
-        self.space = AddressSpace()
-        self.space.add_ram(0, 1 << 20)
-        self.processor = Processor(self.space, self, stop_on_exceptions=True)
-        core = self.core = self.processor.core
-        core.hot_after, core.worth = int(translate), 1
-        cpu = self.cpu = core.cpu
+        super().__init__(translate=translate)
+        cpu = self.cpu
         self.space.write(DIRECTORY, pack("<I", TABLE | 7))
         self.space.write(DIRECTORY + PAGE - 4, pack("<I", HIGH_TABLE | 7))
         for page in range(256):
@@ -50,15 +44,6 @@ class Flat(Platform):
         segment = self.cpu.segments[number]
         segment.base, segment.limit, segment.attributes = base, limit, attributes
         self.processor.state_changed()
-
-    def write(self, address: int, code: str) -> None:
-        self.space.write(address, bytes.fromhex(code))
-
-    def run(self, rip: int) -> int:
-        """Execute until an exception: its vector."""
-        self.cpu.rip = rip
-        assert self.processor.run() == EXCEPTION
-        return int(self.core.fault_vector)
 
 
 @pytest.fixture(params=[False, True], ids=["interpreted", "translated"])
