@@ -54,9 +54,10 @@ def telling(tmp_path: Path) -> Path:
     return tmp_path
 
 
-TRIES = 5
+TRIES = 100
 CANNOT_TIME = "Unable to get accurate CPU usage"
-"""QEMU says so where a busy host keeps it from measuring how fast it derives keys; then it is asked again."""
+"""QEMU says so where the kernel's clock ticks told it nothing of how long deriving a key took: at once, and in every
+fourth run even of an idle machine. It is asked again, often enough that a busy one gets there, too."""
 
 
 def run(*command: str | Path, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
