@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 USAGE_ERROR, GUEST_ERROR, INTERRUPTED = 2, 124, 130
+ACCELERATORS = ("kvm", "tcg", "kvm:tcg")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,32 +20,43 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("program", metavar="PROGRAM", type=Path, help="a disk image, or an ELF file (multiboot 1)")
     run.add_argument("--memory", metavar="MIB", type=_memory, default=128, help="MiB of RAM (default: 128)")
     run.add_argument("--append", metavar="TEXT", default="", help="the command line of a multiboot program")
+    run.add_argument("--accel", metavar="NAME", choices=ACCELERATORS, help=f"who executes: {', '.join(ACCELERATORS)}")
     options = parser.parse_args(arguments)
-    return run_program(options.program, options.memory, options.append)
+    return run_program(options.program, options.memory, options.append, options.accel)
 
 
-def run_program(program: Path, memory: int, command_line: str) -> int:
+def run_program(program: Path, memory: int, command_line: str, accelerator: str | None) -> int:
     """Run a program with its consoles on standard output and input."""
     from emulator.console.signals import leave_on_signals
+    from emulator.machine import engine
     from emulator.machine.bare import BareMachine
     from emulator.machine.errors import GuestError, ProgramError
     from emulator.machine.programs import load
     from emulator.native.errors import NativeError
 
     try:
-        with BareMachine(_show, memory << 20) as machine:
+        accelerator = engine.choose(accelerator, icount=False, warn=_warn)
+    except GuestError as error:
+        _warn(str(error))
+        return USAGE_ERROR
+    try:
+        with BareMachine(_show, memory << 20, accelerator=accelerator) as machine:
             load(machine, program, command_line)
             threading.Thread(target=_pass_input, args=(machine,), name="input", daemon=True).start()
             leave_on_signals(machine.processor.request_exit)
             return machine.run()
     except (ProgramError, NativeError) as error:
-        print(f"python -m emulator: {error}", file=sys.stderr)
+        _warn(str(error))
         return USAGE_ERROR
     except GuestError as error:
         print(f"\npython -m emulator: {program}: {error}", file=sys.stderr)
         return GUEST_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _warn(message: str) -> None:
+    print(f"python -m emulator: {message}", file=sys.stderr)
 
 
 def _show(data: bytes) -> None:

@@ -24,7 +24,7 @@ def trace(machine: Machine, what: Sequence[str]) -> None:
 
     def tell(event: str, **fields: int) -> None:
         shown = {name: value if name == "size" else hex(value) for name, value in fields.items()}
-        line = {"time": machine.now(), "event": event, **shown, "rip": hex(machine.processor.core.cpu.rip)}
+        line = {"time": machine.now(), "event": event, **shown, "rip": hex(machine.processor.cpu.rip)}
         print(json.dumps(line), file=sys.stderr)
 
     if PORTS in what:

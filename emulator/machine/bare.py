@@ -20,6 +20,7 @@ from emulator.hw.pit import IntervalTimer
 from emulator.hw.uart import SerialPort
 
 from .bios.bare import BareBios
+from .engine import TCG
 from .machine import Machine
 
 MEMORY = 128 << 20
@@ -28,8 +29,10 @@ MEMORY = 128 << 20
 class BareMachine(Machine):
     """A machine with `memory` bytes of RAM. `output` gets what the program writes to its consoles."""
 
-    def __init__(self, output: Callable[[bytes], None], memory: int = MEMORY, *, native: bool = True) -> None:
-        super().__init__(native=native)
+    def __init__(
+        self, output: Callable[[bytes], None], memory: int = MEMORY, *, native: bool = True, accelerator: str = TCG
+    ) -> None:
+        super().__init__(native=native, accelerator=accelerator)
         self.ram = self.space.add_ram(0, memory)
         self.output = output
         self.firmware: BareBios | None = None
@@ -41,6 +44,7 @@ class BareMachine(Machine):
 
     def close(self) -> None:
         """Release the disk that the program came from."""
+        super().close()
         if self.firmware is not None:
             self.firmware.close()
 

@@ -34,7 +34,7 @@ class HostClock:
         """Seconds since 1970."""
         return time.time()
 
-    def attach(self, core: Any) -> None:
+    def attach(self, processor: Any) -> None:
         """Before the processor runs."""
 
     def __enter__(self) -> Self:
@@ -60,8 +60,8 @@ class InstructionClock:
         self._due: int | None = None
         self._core: Any = None
 
-    def attach(self, core: Any) -> None:
-        self._core = core
+    def attach(self, processor: Any) -> None:
+        self._core = processor.core
         self.set(self._due)
 
     def now(self) -> int:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from emulator.hw.medium import OnError, report
 
+from .engine import TCG
+
 if TYPE_CHECKING:
     from imgtools import Node
 
@@ -60,6 +62,7 @@ class PcConfig:
     network: str | None = None  # None, "virtio" or "e1000"
     forwards: Sequence[tuple[str, str, int, int]] = ()  # protocol, host address, host port, guest port
     devices: Sequence[str] = field(default_factory=tuple)  # optional ones, by name
+    accelerator: str = TCG  # or KVM: who executes
     icount: bool = False  # time goes by with instructions instead of the host's clock
     on_error: OnError = report  # a disk's image failed: whether the disk tries again
     warn: Callable[[str], None] = ignore  # what a person should know

@@ -29,7 +29,6 @@ ROM, ROM_SIZE = 0xF0000, 0x10000
 STUBS = 0xE000  # within the ROM
 FIRST_PORT, LAST_PORT = 0x28, 0x3F  # no chip of a PC is there
 CARRY, ZERO, INTERRUPTS = 1, 1 << 6, 1 << 9
-TOP = 1 << 63  # CF in `Core.carry`
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 
 Method = Callable[[], Any]  # of a service
@@ -74,8 +73,11 @@ class Caller:
 
     def __init__(self, machine: Machine) -> None:
         self.space = machine.space
-        self.cpu = machine.processor.core.cpu
-        self._core = machine.processor.core
+        self._processor = machine.processor
+
+    @property
+    def cpu(self) -> Any:
+        return self._processor.cpu
 
     def es(self, offset: int) -> int:
         """A physical address."""
@@ -103,8 +105,8 @@ class Caller:
         self.space.write(self._frame(0), pack("<HHH", offset, segment, INTERRUPTS | 2))
 
     def wait(self, waits: bool) -> None:
-        """The carry flag that a stub looks at (see `flags` in emulator.tcg)."""
-        self._core.carry = TOP if waits else 0
+        """The carry flag that a stub looks at."""
+        self._processor.set_carry(waits)
 
     @property
     def in_firmware(self) -> bool:

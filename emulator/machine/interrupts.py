@@ -39,7 +39,7 @@ class Interrupts:
             tsc=tsc,
             external=self.pic.acknowledge,
             nmi=processor.interrupt_unmaskable,
-            priority_changed=lambda priority: setattr(processor.core.cpu, "cr8", priority),
+            priority_changed=processor.set_priority,
         )
         machine.bus.add(self.pic)
         machine.bus.place(self.io, machine.space, ioapic.ADDRESS, ioapic.SIZE, name="I/O APIC")

@@ -103,7 +103,7 @@ def _enter(machine: Pc, start: int) -> None:
     enter_protected_mode(machine, CODE_SELECTOR, DATA_SELECTOR)
     flat_code, flat_data = 0x00CF9B000000FFFF, 0x00CF93000000FFFF
     machine.space.write(GDT, pack("<4Q", 0, 0, flat_code, flat_data))
-    cpu = machine.processor.core.cpu
+    cpu = machine.processor.cpu
     cpu.gdtr.base, cpu.gdtr.limit = GDT, 31
     cpu.rip = start
     cpu.registers[RSI] = PARAMETERS

@@ -13,14 +13,14 @@ from typing import Self
 
 from emulator.hw.device import Bus
 from emulator.softmmu.space import AddressSpace
-from emulator.tcg.core import HALTED, TRIPLE_FAULT
+from emulator.tcg.core import HALTED, STUCK, TRIPLE_FAULT
 from emulator.tcg.flags import IF
 from emulator.tcg.platform import Platform
-from emulator.tcg.processor import Processor
 
 from .clocks import HostClock, InstructionClock
+from .engine import TCG, engine
 from .errors import GuestError
-from .report import describe, exception_name
+from .report import describe
 
 
 class Machine(Platform):
@@ -29,7 +29,7 @@ class Machine(Platform):
     With `icount`, time goes by with instructions, and chance is always the same.
     """
 
-    def __init__(self, *, native: bool = True, icount: bool = False) -> None:
+    def __init__(self, *, native: bool = True, icount: bool = False, accelerator: str = TCG) -> None:
         self.space = AddressSpace()
         self.exit_status: int | None = None
         self.time = InstructionClock(self.wake) if icount else HostClock(self.wake)
@@ -38,11 +38,12 @@ class Machine(Platform):
         self.bus = Bus(self.time.set)
         self._posted: deque[Callable[[], None]] = deque()
         self._chance = random.Random(0) if icount else random.SystemRandom()
-        self.processor = Processor(self.space, self, native=native, counting=icount)
-        self.time.attach(self.processor.core)
+        self.processor = engine(self, accelerator, native=native, counting=icount)
+        self.time.attach(self.processor)
 
     def close(self) -> None:
         """Release what the machine holds."""
+        self.processor.close()
 
     def __enter__(self) -> Self:
         return self
@@ -105,17 +106,19 @@ class Machine(Platform):
                 reason = self.processor.run()
                 if reason == TRIPLE_FAULT:
                     self.triple_fault()
-                if reason == HALTED and not self.processor.core.interrupt_line:
+                if reason == STUCK:
+                    raise GuestError(f"{self.processor.trouble()}\n{describe(self.processor)}")
+                if reason == HALTED and not self.processor.interrupt_asked:
                     self._wait()
         return self.exit_status
 
     def _wait(self) -> None:
         """The processor sleeps until an interrupt."""
-        if not self.processor.core.cpu.rflags & IF:
+        if not self.processor.rflags & IF:
             self.halted()
         else:
             self.time.wait()
-            self.processor.core.exit_request = 0  # what made it wake is attended to at once
+            self.processor.forget_request()  # what made it wake is attended to at once
 
     def halted(self) -> None:
         """HLT with interrupts masked: nothing can end it."""
@@ -123,5 +126,4 @@ class Machine(Platform):
 
     def triple_fault(self) -> None:
         """What a real processor answers with a shutdown."""
-        first = exception_name(self.processor.core.first_vector)
-        raise GuestError(f"triple fault: {first} could not be delivered\n{describe(self.processor)}")
+        raise GuestError(f"triple fault: {self.processor.trouble()}\n{describe(self.processor)}")

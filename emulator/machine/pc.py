@@ -51,7 +51,7 @@ class Pc(Machine):
     features = frozenset(SYSTEM_FEATURES) | FEATURES
 
     def __init__(self, config: PcConfig, *, native: bool = True) -> None:
-        super().__init__(native=native, icount=config.icount)
+        super().__init__(native=native, icount=config.icount, accelerator=config.accelerator)
         self.config = config
         self.a20 = True
         self._faults: deque[int] = deque(maxlen=MANY)  # when the processor shut down
@@ -91,6 +91,7 @@ class Pc(Machine):
         """End the network's thread, and close its sockets."""
         if self.network is not None:
             self.network.close()
+        super().close()
 
     # -- interrupts -----------------------------------------------------------------------------------------
 
@@ -159,7 +160,7 @@ class Pc(Machine):
 
     def time_stamp(self) -> int:
         """The guest's time stamp counter."""
-        return self.clock() + self.processor.core.cpu.tsc_offset & (1 << 64) - 1
+        return self.clock() + self.processor.cpu.tsc_offset & (1 << 64) - 1
 
     def read_msr(self, number: int) -> int | None:
         return self.chipset.msrs.read(number)

@@ -69,7 +69,7 @@ def load_elf(machine: BareMachine | Pc, data: bytes, command_line: str, module: 
     else:
         program = parse(data)
     place(machine, program)
-    cpu = machine.processor.core.cpu
+    cpu = machine.processor.cpu
     cpu.rip = program.entry
     if flags is None and program.bits == 64:
         _enter_long_mode(machine)
@@ -132,7 +132,7 @@ def place_behind(machine: BareMachine | Pc, program: Executable, module: bytes) 
 def _enter_long_mode(machine: BareMachine) -> None:
     """The same, with the first 4 GiB mapped by pages of 2 MiB."""
     enter_protected_mode(machine)
-    cpu = machine.processor.core.cpu
+    cpu = machine.processor.cpu
     tables = [PAGE_TABLES + 4096 * number for number in range(6)]
     machine.space.write(tables[0], pack("<Q", tables[1] | 3))
     machine.space.write(tables[1], pack("<4Q", *(table | 3 for table in tables[2:])))
@@ -178,7 +178,7 @@ def load_boot_sector(machine: BareMachine, path: Path) -> None:
         disk.close()
         what = "no ELF file, and no disk whose first sector ends in 55 AA"
         raise ProgramError(f"{path}: this is no program: {what}")
-    reset(machine.processor.core.cpu)
+    reset(machine.processor.cpu)
     machine.firmware = BareBios(machine, disk)
     machine.firmware.start(sector)
     machine.processor.state_changed()

@@ -16,7 +16,7 @@ NO_CACHES = 0x60000000  # CR0.CD and NW, set by RESET
 
 def enter_protected_mode(machine: Machine, code_selector: int = 8, data_selector: int = 16) -> None:
     """Flat segments, no paging, interrupts masked."""
-    cpu = machine.processor.core.cpu
+    cpu = machine.processor.cpu
     cpu.cr0 = cpu.cr0 & ~NO_CACHES | PE
     for number, segment in enumerate(cpu.segments):
         segment.base, segment.limit = 0, 0xFFFFFFFF

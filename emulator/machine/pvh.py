@@ -39,6 +39,6 @@ def load_pvh(machine: Pc, program: Executable, initrd: bytes, command_line: str)
     places = pack("<4Q", MODULE, COMMAND_LINE, machine.acpi_root, MEMORY_MAP)
     machine.space.write(START_INFO, head + places + pack("<II", len(entries), 0))
     enter_protected_mode(machine)
-    cpu = machine.processor.core.cpu
+    cpu = machine.processor.cpu
     cpu.rip, cpu.registers[RBX] = program.pvh_entry, START_INFO
     machine.processor.state_changed()

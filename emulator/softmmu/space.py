@@ -168,6 +168,19 @@ class AddressSpace:
                 pieces.append((first, after - 1, seen))
         yield from pieces
 
+    @property
+    def pieces(self) -> list[Piece]:
+        """The same, as of the last change."""
+        return self._pieces
+
+    def at(self, address: int) -> tuple[Region, int] | None:
+        """What is seen at an address, and where in it that is."""
+        number = bisect_right(self._firsts, address) - 1
+        if number < 0 or address > self._pieces[number][1]:
+            return None
+        region = self._pieces[number][2]
+        return region, address - region.first
+
     def _changed(self) -> None:
         before, pieces = self._pieces, list(self.flatten())
         self._pieces = pieces

@@ -30,7 +30,7 @@ LOCKED = 2
 IN_MEMORY = 4  # the operand of ModRM
 
 # Why `run` returned: Core.stop_reason
-RUNNING, REQUESTED, EXCEPTION, HALTED, TRIPLE_FAULT = range(5)
+RUNNING, REQUESTED, EXCEPTION, HALTED, TRIPLE_FAULT, STUCK = range(6)  # the last is KVM's
 
 # Core.stepping: what an instruction that was issued alone has behind it
 ALONE, TRAP = 1, 2

@@ -22,6 +22,11 @@ from .threaded import load, unit
 from .translate.translator import HOT, attach
 
 STATUS = flags.STATUS
+CARRY = 1 << 63  # CF in `Core.carry`
+EXCEPTIONS = {
+    0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 7: "#NM", 8: "#DF", 10: "#TS", 11: "#NP", 12: "#SS",
+    13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC", 19: "#XM",
+}  # fmt: skip
 
 
 class Processor:
@@ -47,6 +52,7 @@ class Processor:
         self.mmu = SoftMmu(space, native=native)
         self.core = Core()
         self.core.counting = counting
+        self.cpu = self.core.cpu
         self.address = ctypes.addressof(self.core)
         self._keep: list[Any] = []
         self._functions = handlers().functions
@@ -118,6 +124,34 @@ class Processor:
         self.core.cpu.rflags = value & ~STATUS | 2
         self.code.set_status(self.address, value)
 
+    @property
+    def code_bits(self) -> int:
+        return int(self.core.code_bits)
+
+    @property
+    def cpl(self) -> int:
+        return int(self.core.cpl)
+
+    @property
+    def interrupt_asked(self) -> bool:
+        return bool(self.core.interrupt_line)
+
+    def set_priority(self, priority: int) -> None:
+        """CR8, by the interrupt controller's register."""
+        self.cpu.cr8 = priority
+
+    def set_carry(self, on: bool) -> None:
+        """CF, while a function of the platform is called (see `flags`)."""
+        self.core.carry = CARRY if on else 0
+
+    def trouble(self) -> str:
+        """In words, what led to a triple fault."""
+        vector = self.core.first_vector
+        return f"{EXCEPTIONS.get(vector, f'interrupt {vector}')} could not be delivered"
+
+    def close(self) -> None:
+        """Nothing is held that the end of the program does not release."""
+
     def linear_rip(self) -> int:
         """The linear address of the next instruction."""
         cpu = self.core.cpu
@@ -165,6 +199,10 @@ class Processor:
         """From any thread: make `run` return soon."""
         self.core.exit_request = 1
         self.core.exit_flag = 1
+
+    def forget_request(self) -> None:
+        """What `request_exit` was called for has been attended to."""
+        self.core.exit_request = 0
 
     def set_a20(self, enabled: bool) -> None:
         """The A20 gate: while it is closed, bit 20 of physical addresses is zero."""

@@ -26,16 +26,15 @@ ON_OFF = {"on": True, "off": False}
 def run(arguments: Any) -> int:
     if len(arguments.operands) > 1:
         raise Complaint("Expecting one image file name; use --drive for further disks")
-    if find_spec("llvmlite") is None:
-        raise UnsupportedFeature("booting needs llvmlite", hint="pip install 'imgtools[boot]'")
     import gc
 
     gc.disable()  # all that is imported stays: to look for what does not costs a sixth of the start
     from emulator.console.session import Session, Wishes
     from emulator.machine.config import LinuxBoot, PcConfig
-    from emulator.machine.errors import ProgramError
+    from emulator.machine.errors import GuestError, ProgramError
     from emulator.native.errors import NativeError
 
+    accelerator = chosen_accelerator(arguments)
     with ExitStack() as opened:
         drives = [opened_drive(drive, arguments, opened) for drive in drives_of(arguments)]
         if not drives and arguments.kernel is None:
@@ -57,6 +56,7 @@ def run(arguments: Any) -> int:
             network=None if arguments.network in (None, "none") else arguments.network,
             forwards=arguments.forwards,
             devices=tuple(arguments.devices),
+            accelerator=accelerator,
             icount=arguments.icount,
             reboot=not arguments.no_reboot,
         )
@@ -74,8 +74,22 @@ def run(arguments: Any) -> int:
             gc.freeze()
             gc.enable()
             return session.run()
-        except (ProgramError, NativeError) as error:
+        except (GuestError, ProgramError, NativeError) as error:
             raise Complaint(str(error)) from error
+
+
+def chosen_accelerator(arguments: Any) -> str:
+    """The one that is there of those that are wanted."""
+    from emulator.machine.engine import TCG, choose
+    from emulator.machine.errors import GuestError
+
+    try:
+        name = choose(arguments.accelerator, icount=arguments.icount, warn=console.complain)
+    except GuestError as error:
+        raise Complaint(str(error)) from error
+    if name == TCG and find_spec("llvmlite") is None:
+        raise UnsupportedFeature("booting needs llvmlite", hint="pip install 'imgtools[boot]'")
+    return name
 
 
 def drives_of(arguments: Any) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ MEGABYTE = 1 << 20
 INTERFACES = ("ide", "virtio", "floppy")
 DEVICES = ("virtio-rng", "virtio-console", "virtio-mmio")
 DISPLAYS = ("none", "text", "png")
+ACCELERATORS = ("kvm", "tcg", "kvm:tcg")
 NETWORKS = ("none", "virtio", "e1000")
 DRIVE_OPTIONS = ("file", "if", "format", "media", "readonly", "snapshot", "serial")
 
@@ -181,7 +182,14 @@ COMMAND = Command(
         Option("timeout", "", "timeout", "SECONDS", "end the machine after this time", parse=seconds),
         Option("no_reboot", "", "no-reboot", "", "end where the guest resets the machine"),
         Option("icount", "", "icount", "", "let time go by with instructions: each run is like the other"),
-        Choice("accelerator", "", "accel", "NAME", "who executes: tcg", ("tcg",)),
+        Choice(
+            "accelerator",
+            "",
+            "accel",
+            "NAME",
+            "who executes: kvm, this host's processor; tcg, an emulated one; kvm:tcg, the first that can (the default)",
+            ACCELERATORS,
+        ),
         Choice(
             "trace",
             "",

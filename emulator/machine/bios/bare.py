@@ -69,7 +69,7 @@ class BareBios(Firmware):
         self.space.write(data.BOOT_ADDRESS, sector)
         for port, value in (*INTERRUPT_CONTROLLERS, (0x21, TIMER_ALONE), (0xA1, 0xFF), *TIMER):
             self.out(port, value)
-        cpu = self.machine.processor.core.cpu
+        cpu = self.machine.processor.cpu
         for segment in cpu.segments:
             segment.selector = segment.base = 0
         cpu.rip = data.BOOT_ADDRESS

@@ -21,7 +21,7 @@ class Run(NamedTuple):
 def boot(*words: str | Path, stdin: int | None = subprocess.DEVNULL) -> Run:
     """Run `imgtools boot` to its end."""
     done = subprocess.run(
-        [sys.executable, "-m", "imgtools", "boot", "--timeout", str(LONGEST), *map(str, words)],
+        [sys.executable, "-m", "imgtools", "boot", "--accel", "tcg", "--timeout", str(LONGEST), *map(str, words)],
         stdin=stdin,
         capture_output=True,
         timeout=LONGEST + 60,
