@@ -54,16 +54,27 @@ class Connections:
         self.service = service
         self.ended = ended
         self.lock = threading.Lock()
-        self.open: dict[int, threading.Thread] = {}
-        """The thread of each connection, by its socket's file descriptor."""
+        self.open: dict[Handshake, threading.Thread] = {}
+        """The thread of each connection, by the handshake that it began with, which knows its socket."""
         self.stopping = False
 
     def start(self, client: socket.socket) -> None:
         """Serve a client that was accepted."""
-        thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
+        service = self.service
+        handshake = Handshake(client, service.exports, tls=service.tls, limit=service.handshake_limit)
+        thread = threading.Thread(target=self._serve, args=(handshake,), daemon=True)
         with self.lock:
-            self.open[client.fileno()] = thread
-        thread.start()
+            self.open[handshake] = thread
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._leave(handshake)
+            self.turned_away(str(error))
+
+    def turned_away(self, reason: str) -> None:
+        """A client was accepted that the system has no room for."""
+        self._log(f"a client could not be accepted: {reason}")
+        self.ended(False)
 
     def stop(self, grace: float = GRACE) -> None:
         """Answer what was received so far, and hang up; after `grace` seconds also on clients that take no answers."""
@@ -75,13 +86,11 @@ class Connections:
 
     def _shut(self, how: int) -> None:
         with self.lock:
-            for fd in self.open:
-                view = socket.socket(fileno=fd)
+            for handshake in self.open:
                 try:
-                    view.shutdown(how)
+                    socket.socket.shutdown(handshake.socket, how)  # TLS' own would stop to encrypt what is sent yet
                 except OSError:
                     pass  # gone already
-                view.detach()
 
     def _join(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -90,12 +99,10 @@ class Connections:
         for thread in threads:
             thread.join(max(0, deadline - time.monotonic()))
 
-    def _serve(self, client: socket.socket) -> None:
-        fd, peer = client.fileno(), _name_of(client)
-        service, negotiated = self.service, False
-        handshake = Handshake(client, service.exports, tls=service.tls, limit=service.handshake_limit)
+    def _serve(self, handshake: Handshake) -> None:
+        peer, negotiated = _name_of(handshake.socket), False
         try:
-            _prepare(client)
+            _prepare(handshake.socket)
             agreement = handshake.run()
             if agreement is not None:
                 negotiated = True
@@ -108,10 +115,13 @@ class Connections:
         except Exception as error:  # a bug of ours: the others need not suffer
             self._log(f"{peer}: internal error: {type(error).__name__}: {error}")
         finally:
-            with self.lock:
-                del self.open[fd]
-            handshake.socket.close()
+            self._leave(handshake)
             self.ended(negotiated)
+
+    def _leave(self, handshake: Handshake) -> None:
+        with self.lock:
+            del self.open[handshake]
+        handshake.socket.close()
 
     def _log(self, line: str) -> None:
         if not self.stopping:

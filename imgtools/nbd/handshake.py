@@ -142,7 +142,8 @@ class Handshake:
             raise OptionError(protocol.REP_ERR_INVALID, "TLS already enabled")
         self._reply(protocol.REP_ACK)
         self._hurry()
-        self.socket = self.tls.wrap_socket(self.socket, server_side=True)
+        self.socket = self.tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self.socket.do_handshake()
         self.secure = True
         self.forget()
 

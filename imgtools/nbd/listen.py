@@ -21,11 +21,12 @@ FIRST_ACTIVATED = 3
 
 
 class Listener:
-    """A listening socket; `path` is the unix socket's, which goes when it is closed."""
+    """A listening socket; `path` is the unix socket's, which goes when it is closed, if it is still the same one."""
 
     def __init__(self, listening: socket.socket, path: str | None = None) -> None:
         self.socket = listening
         self.path = path
+        self._file = path and _identity(path)
         listening.setblocking(False)
 
     def uri(self, export: str = "", *, tls: bool = False) -> str:
@@ -42,19 +43,21 @@ class Listener:
         self.socket.close()
         if self.path is not None:
             try:
-                os.unlink(self.path)
+                if _identity(self.path) == self._file:
+                    os.unlink(self.path)
             except OSError:
                 pass  # somebody else has tidied up
             self.path = None
 
 
 def listen_unix(path: str) -> Listener:
-    """Listen on a unix socket; one that is left over from before is replaced, any other file is not."""
+    """Listen on a unix socket; one that is left over from before is replaced, but not one on which somebody listens,
+    nor any other file."""
     if not path:
         raise BadOption("a unix socket needs a name")
     listening = socket.socket(socket.AF_UNIX)
     try:
-        if _is_socket(path):
+        if _is_left_over(path):
             os.unlink(path)
         listening.bind(path)
         listening.listen(BACKLOG)
@@ -103,13 +106,39 @@ def activated() -> list[Listener]:
     """The sockets that a service manager passed to this process; none where it did not start us so."""
     if os.environ.pop("LISTEN_PID", None) != str(os.getpid()):
         return []
-    count = int(os.environ.pop("LISTEN_FDS", "0"))
+    count = os.environ.pop("LISTEN_FDS", "0")
     os.environ.pop("LISTEN_FDNAMES", None)
-    return [Listener(socket.socket(fileno=FIRST_ACTIVATED + number)) for number in range(count)]
+    if not count.isdecimal():
+        raise BadOption(f"Socket activation failed: LISTEN_FDS is '{count}', no number of sockets")
+    return [_activated(FIRST_ACTIVATED + number) for number in range(int(count))]
 
 
-def _is_socket(path: str) -> bool:
+def _activated(fd: int) -> Listener:
     try:
-        return stat.S_ISSOCK(os.stat(path).st_mode)
-    except FileNotFoundError:
-        return False
+        listening = socket.socket(fileno=fd)
+        listens = listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise from_os_error(error, f"Socket activation failed: file descriptor {fd}") from error
+    if not listens:
+        raise BadOption(f"Socket activation failed: file descriptor {fd} is not a listening socket")
+    return Listener(listening)
+
+
+def _is_left_over(path: str) -> bool:
+    """Whether there is a socket on which nobody listens (any more)."""
+    try:
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.setblocking(False)
+                client.connect(path)
+    except ConnectionRefusedError:
+        return True
+    except (FileNotFoundError, BlockingIOError):  # nothing there; clients that wait to be accepted
+        pass
+    return False
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """What tells a file from another one that has taken its name."""
+    facts = os.stat(path)
+    return facts.st_dev, facts.st_ino

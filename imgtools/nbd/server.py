@@ -74,13 +74,16 @@ class Server:
         self._was_used = False
         self._stopping = False
         self._events, self._tell = os.pipe()
-        """A byte in this pipe is an event."""
+        """A byte in this pipe is an event; there is one until `run` has returned."""
+        self._has_ended = False
+        self._telling = threading.RLock()
         os.set_blocking(self._events, False)
         self._thread: threading.Thread | None = None
         self._failure: ImageError | None = None
 
     def run(self) -> None:
-        """Serve until `stop`, or until the last client has left. Raises ImageError where the disk cannot be flushed."""
+        """Serve, once, until `stop`, or until the last client has left. Raises ImageError where the disk cannot be
+        flushed."""
         connections = self._connections()
         try:
             while not self._stopping:
@@ -90,6 +93,7 @@ class Server:
             for listener in self.listeners:
                 listener.close()
             connections.stop(GRACE)
+            self._end_events()
             self._flush()
 
     def _connections(self) -> Connections | Workers:
@@ -126,13 +130,24 @@ class Server:
             self._failure = error
 
     def _notify(self, event: int) -> None:
-        os.write(self._tell, bytes([event]))
+        with self._telling:
+            if not self._has_ended:
+                os.write(self._tell, bytes([event]))
+
+    def _end_events(self) -> None:
+        with self._telling:
+            self._has_ended = True
+            os.close(self._events)
+            os.close(self._tell)
 
     def _wait(self) -> list[Listener]:
         """Wait for something to happen; the listeners with clients that may be accepted."""
-        full = self.clients and self.present >= self.clients
-        sources = [] if full else [listener.socket.fileno() for listener in self.listeners]
-        ready, _, _ = select.select([self._events, *sources], (), ())
+        sources = select.poll()
+        sources.register(self._events, select.POLLIN)
+        if not self.clients or self.present < self.clients:
+            for listener in self.listeners:
+                sources.register(listener.socket, select.POLLIN)
+        ready = dict(sources.poll())
         if self._events in ready:
             for event in os.read(self._events, 4096):
                 self._happened(event)

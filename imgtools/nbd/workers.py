@@ -8,6 +8,7 @@ tells of the end of a client as a thread would, and stops when its channel is cl
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -89,7 +90,10 @@ def _work(channel: socket.socket, connections: Connections) -> None:
             message, clients, _, _ = socket.recv_fds(channel, 1, 1)
             if not message:
                 break
-            connections.start(socket.socket(fileno=clients[0]))
+            if clients:
+                connections.start(socket.socket(fileno=clients[0]))
+            else:  # the system had no file descriptor left for it here
+                connections.turned_away(os.strerror(errno.EMFILE))
         connections.stop(GRACE)
     except BaseException as error:  # nothing may go up the stack, to where the parent goes on
         connections.service.log(f"internal error: {type(error).__name__}: {error}")

@@ -225,26 +225,3 @@ def test_once_ends_with_the_last_client(disk: Path, serve: Serve) -> None:
         assert second.read(0, 512, simple=True) == bytes(512)
         assert server.process.poll() is None
     assert server.process.wait(20) == 0
-
-
-def test_socket_activation(disk: Path, tmp_path: Path) -> None:
-    """As a service manager does it: the socket is file descriptor 3, and LISTEN_PID names the process."""
-    starter = """
-import os, socket, sys
-listening = socket.socket(socket.AF_UNIX)
-listening.bind(sys.argv[1])
-listening.listen()
-print("listening", flush=True)
-os.dup2(listening.fileno(), 3)
-os.set_inheritable(3, True)
-os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-os.execv(sys.executable, [sys.executable, "-m", "imgtools", "nbd", "serve", "--once", *sys.argv[2:]])
-"""
-    path = tmp_path / "activated.sock"
-    command = [sys.executable, "-c", starter, path, "-f", disk.suffix[1:], disk]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None and process.stdout.readline() == b"listening\n"
-    assert run("nbdinfo", "--size", f"nbd+unix:///?socket={path}").stdout == f"{SIZE}\n"
-    assert process.wait(20) == 0
-    process.stdout.close()
-    assert path.exists()

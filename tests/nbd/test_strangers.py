@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import socket
 import time
 from collections.abc import Callable
@@ -131,6 +132,30 @@ def test_more_clients_than_may_come_wait(disk: Path, serve: Serve) -> None:
         waiting.settimeout(20)
         assert waiting.recv(8) == p.INIT_MAGIC
         waiting.close()
+
+
+def test_no_file_descriptors_are_left(disk: Path, serve: Serve) -> None:
+    server = serve(disk, "--clients", "0")
+    with Client(server) as neighbour:
+        for process in processes_of(server):
+            resource.prlimit(process, resource.RLIMIT_NOFILE, (24, 24))
+        crowd = [connect(server) for _ in range(60)]
+        deadline = time.monotonic() + 20
+        while "a client could not be accepted: Too many open files" not in server.said():
+            assert time.monotonic() < deadline, server.said()
+            time.sleep(0.01)
+        assert neighbour.read(0, 512, simple=True) == bytes(512)
+        for client in crowd:
+            client.close()
+        with Client(server) as later:
+            assert later.size == SIZE
+    assert server.stop() == 0
+
+
+def processes_of(server: Server) -> list[int]:
+    """The server's process, and those that it has made to share its work."""
+    pid = server.process.pid
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
 
 def test_a_thousand_connections(disk: Path, serve: Serve) -> None:

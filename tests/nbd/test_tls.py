@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
 import imgtools
+from imgtools.block.protocols.memory import MemoryNode
 from imgtools.nbd import protocol as p
+from imgtools.nbd.connections import Connections, Service
+from imgtools.nbd.export import Export
+from imgtools.nbd.tls import server_context
 from tests.cli.launch import PROGRAM
 from tests.conftest import require_tool, run
 from tests.nbd.certificates import make
@@ -71,6 +77,31 @@ def test_clients_that_do_not_start_it_learn_nothing(disk: Path, certificates: Pa
         with pytest.raises((EOFError, ConnectionError)):
             while True:
                 client.receive(1)
+
+
+def test_a_client_that_fails_does_not_take_its_successor_along(certificates: Path) -> None:
+    """The system gives the next client the file descriptor of one whose TLS has failed."""
+    ended: Queue[bool] = Queue()
+    successors: list[socket.socket] = []
+
+    def log(line: str) -> None:
+        if not successors:
+            ours, theirs = socket.socketpair()
+            successors.append(theirs)
+            connections.start(ours)
+
+    connections = Connections(
+        Service([Export(MemoryNode())], tls=server_context(str(certificates)), log=log), ended.put
+    )
+    ours, theirs = socket.socketpair()
+    connections.start(ours)
+    with theirs:
+        start_tls = p.OPTION.pack(p.OPTION_MAGIC, p.OPT_STARTTLS, 0)
+        theirs.sendall(p.CLIENT_FLAGS.pack(p.FIXED_NEWSTYLE | p.NO_ZEROES) + start_tls + b"no TLS at all")
+        assert not ended.get(timeout=20)
+    successors[0].close()
+    assert not ended.get(timeout=20)
+    assert not connections.open
 
 
 def test_credentials_that_cannot_be_used(disk: Path, certificates: Path) -> None:

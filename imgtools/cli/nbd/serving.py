@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from imgtools.cli.opening import Target
     from imgtools.nbd.listen import Listener
 
+ADDRESSES = (("socket", "Unix socket"), ("bind", "The interface"), ("port", "TCP port number"))
+"""Options of both command lines that say where to listen, and how qemu-nbd calls them."""
 SIGNALLED = 128
 """A shell's exit status for a command that a signal ended is this and the signal's number."""
 
@@ -62,7 +64,7 @@ class Plan:
         self.depth = False
         self.tls: ssl.SSLContext | None = None
         self.listen: Callable[[], Sequence[Listener]] = tuple
-        """Opens the sockets to listen on, where no service manager has done so."""
+        """Gives the sockets to listen on."""
         self.clients = 1
         self.persistent = False
         self.handshake_limit = HANDSHAKE_LIMIT
@@ -74,6 +76,11 @@ class Plan:
 
 def carry_out(plan: Plan) -> int:
     """Serve, here or in the background."""
+    if inherited := activated():  # asked before there is another process: they are for this one
+        for option, shown in ADDRESSES:
+            if getattr(plan.arguments, option) is not None:
+                raise Complaint(f"{shown} can't be set when using socket activation")
+        plan.listen = lambda: inherited
     if plan.background:
         return in_background(lambda ready: serve(plan, ready))
     return serve(plan, lambda: None)
@@ -81,7 +88,7 @@ def carry_out(plan: Plan) -> int:
 
 def serve(plan: Plan, ready: Callable[[], None]) -> int:
     """Serve until the plan or a signal ends it; the exit status."""
-    listeners = activated() or plan.listen()
+    listeners = plan.listen()
     try:
         with open_disk(plan) as disk:
             export = export_of(plan, disk)
