@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from imgtools.block.node import LARGE_PIECE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.softmmu.space import AddressSpace
 
 KEPT = 16  # lists of a chip, or of a queue
@@ -35,7 +37,7 @@ class Gather:
     `KEPT` lists by the tables that they are made of finds them with their memory.
     """
 
-    __slots__ = ("_parts", "_views", "pieces", "size", "space")
+    __slots__ = ("_is_dirty", "_parts", "_views", "pieces", "size", "space")
 
     def __init__(self, space: AddressSpace, pieces: list[tuple[int, int]], size: int | None = None) -> None:
         self.space = space
@@ -43,6 +45,7 @@ class Gather:
         self.size = sum([length for _, length in pieces]) if size is None else size
         self._parts: tuple[int, Gather, Gather] | None = None  # of the last `split`
         self._views: tuple[int, bool, list[memoryview]] | None = None  # for a layout of memory
+        self._is_dirty: tuple[int, Callable[[], bool]] | None = None  # the same
 
     def split(self, place: int) -> tuple[Gather, Gather]:
         """The first `place` bytes, and the rest."""
@@ -84,7 +87,10 @@ class Gather:
 
     def written(self) -> None:
         """What `views` gave has been changed."""
-        self.space.all_written(self.pieces)
+        if self._is_dirty is None or self._is_dirty[0] != self.space.layout:
+            self._is_dirty = (self.space.layout, self.space.dirty_check(self.pieces))
+        if not self._is_dirty[1]():
+            self.space.all_written(self.pieces)
 
     # -- small amounts --------------------------------------------------------------------------------------
 

@@ -100,6 +100,8 @@ class LocalApic(Device):
 
     def _pending(self) -> int | None:
         """The vector to interrupt the processor with."""
+        if not self.requests:
+            return None
         vector = self.requests.bit_length() - 1
         return vector if vector >> 4 > self.priority() >> 4 and self.spurious & SOFTWARE_ENABLED else None
 
@@ -157,9 +159,10 @@ class LocalApic(Device):
 
     def set_external(self, high: bool) -> None:
         """LINT0: the 8259A's output."""
-        rises = high and not self.external_line
+        if high == self.external_line:
+            return
         self.external_line = high
-        if rises and self.local[LINT0] & 0x700 != EXTERNAL << 8:
+        if high and self.local[LINT0] & 0x700 != EXTERNAL << 8:
             self._local(LINT0)
         self._update()
 
@@ -309,11 +312,11 @@ class LocalApic(Device):
             self._set_local(register, value)
             return
         match register:
+            case Register.EOI:
+                self._end()
             case Register.TASK_PRIORITY:
                 self.task_priority = value & 0xFF
                 self.priority_changed(self.task_priority >> 4)
-            case Register.EOI:
-                self._end()
             case Register.LOGICAL:
                 self.logical = value >> 24
             case Register.FORMAT:

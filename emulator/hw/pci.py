@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from struct import pack_into, unpack_from
 from typing import Any
 
 from emulator.softmmu.space import AddressSpace, Region
 from imgtools.errors import BadOption
 
-from .device import NOBODY, Bus, Device
+from .device import NOBODY, Bus, Device, Reader, Writer
 
 CONFIG_SIZE = 256
 SLOTS = 32
@@ -64,25 +65,18 @@ class Bar:
 
 
 class _Ports(Device):
-    """A window of ports, as the bus has it."""
+    """A window of ports, as the bus has it: what reads and writes sees offsets."""
 
-    def __init__(self, first: int, bar: Bar, card: PciFunction) -> None:
-        self.first, self.bar, self.card = first, bar, card
-        self.ports = range(first, first + bar.size)
+    def __init__(self, first: int, size: int, read: Read | None, write: Write | None) -> None:
+        self.first = first
+        self.ports = range(first, first + size)
+        self._read, self._write = read, write
 
-    def read(self, port: int) -> int:
-        return self.read_wide(port, 1)
+    def reader(self, port: int, size: int) -> Reader:
+        return super().reader(port, size) if self._read is None else partial(self._read, port - self.first, size)
 
-    def write(self, port: int, value: int) -> None:
-        self.write_wide(port, 1, value)
-
-    def read_wide(self, port: int, size: int) -> int:
-        return NOBODY if self.bar.read is None else self.bar.read(port - self.first, size)
-
-    def write_wide(self, port: int, size: int, value: int) -> None:
-        if self.bar.write is not None:
-            self.bar.write(port - self.first, size, value)
-            self.card.changed()
+    def writer(self, port: int, size: int) -> Writer:
+        return super().writer(port, size) if self._write is None else partial(self._write, port - self.first, size)
 
 
 class PciFunction(Device):
@@ -178,11 +172,6 @@ class PciFunction(Device):
         if self.pci is not None:
             self.pci.set_pin(self, asserted)
 
-    def changed(self) -> None:
-        """After an access to a window."""
-        if self.pci is not None:
-            self.pci.bus.update(self)
-
     def reset(self) -> None:
         """Cards with registers of their own reset these, too."""
         self.interrupt(False)
@@ -261,20 +250,16 @@ class PciBus(Device):
                 bar.mapped = self._map(card, bar, place)
 
     def _map(self, card: PciFunction, bar: Bar, place: int) -> Any:
+        write = None if bar.write is None else self.bus.watched(card, bar.write)
         if bar.io:
-            ports = _Ports(place, bar, card)
+            ports = _Ports(place, bar.size, bar.read, write)
             if any(self.bus.has(port) for port in ports.ports):
                 return None  # two windows at one place: the first keeps it
             self.bus.add(ports)
             return ports
         if bar.region is not None:
             return self.space.move(bar.region, place)
-        assert bar.read is not None and bar.write is not None
-
-        def write(offset: int, size: int, value: int) -> None:
-            bar.write(offset, size, value)  # type: ignore[misc]
-            card.changed()
-
+        assert bar.read is not None and write is not None
         return self.space.add_mmio(place, bar.size, bar.read, write, name=type(card).__name__)
 
     def _unmap(self, bar: Bar) -> None:

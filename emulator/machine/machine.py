@@ -36,6 +36,8 @@ class Machine(Platform):
         self.now = self.time.now
         self.clock_start = self.time.start
         self.bus = Bus(self.time.set)
+        self.read_port, self.write_port = self.bus.read, self.bus.write
+        self.read_ports, self.write_ports = self.bus.read_many, self.bus.write_many
         self._posted: deque[Callable[[], None]] = deque()
         self._chance = random.Random(0) if icount else random.SystemRandom()
         self.processor = engine(self, accelerator, native=native, counting=icount)
@@ -53,23 +55,11 @@ class Machine(Platform):
 
     # -- what the processor asks for ------------------------------------------------------------------------
 
-    def read_port(self, port: int, size: int) -> int:
-        return self.bus.read(port, size)
-
-    def write_port(self, port: int, size: int, value: int) -> None:
-        self.bus.write(port, size, value)
-
     def clock(self) -> int:
         return self.now()
 
     def noise(self) -> int:
         return self._chance.getrandbits(64)
-
-    def read_ports(self, port: int, size: int, count: int) -> bytes:
-        return self.bus.read_many(port, size, count)
-
-    def write_ports(self, port: int, size: int, data: bytes) -> int:
-        return self.bus.write_many(port, size, data)
 
     # -- time and the outside -------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
+from operator import itemgetter
 from typing import Any
 
 from .structs import CODE, DIRTY, MMIO, PAGE_SHIFT, PAGE_SIZE, RAM, ROM, Range
@@ -259,6 +260,19 @@ class AddressSpace:
         for address, length in pieces:
             if length:
                 self.written(address, length)
+
+    def dirty_check(self, pieces: list[tuple[int, int]]) -> Callable[[], bool]:
+        """What tells whether `all_written` of these pieces has nothing to do, as long as the layout is as it is."""
+        region, end = self._lowest(pieces)
+        if region is None or region.kind != RAM or max(map(sum, pieces)) > region.first + end:
+            return lambda: False
+        flags = region.flag_view
+        ends = [(address - region.first, address - region.first + length - 1) for address, length in pieces if length]
+        pages = {page for first, last in ends for page in range(first >> PAGE_SHIFT, (last >> PAGE_SHIFT) + 1)}
+        if len(pages) < 2:
+            return lambda: all(flags[page] == DIRTY for page in pages)
+        pick, dirty = itemgetter(*pages), (DIRTY,) * len(pages)
+        return lambda: pick(flags) == dirty
 
     def _lowest(self, pieces: list[tuple[int, int]]) -> tuple[Region | None, int]:
         """What is at the first address of a list, and where in it its visible piece ends."""

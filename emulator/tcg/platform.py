@@ -10,6 +10,7 @@ import ctypes
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from emulator.x86.cpuid import SYSTEM_FEATURES, cpuid
@@ -73,6 +74,19 @@ class Platform:
 def connect(processor: Processor, platform: Platform) -> list[Any]:
     """Give a processor the functions of its platform; what is returned has to live as long as it does."""
     core = processor.core
+    failed = partial(_failed, processor)
+
+    def port_in(_: int, port: int, size: int) -> int:  # these two guard themselves: they are called most
+        try:
+            return platform.read_port(port, size)
+        except BaseException as error:
+            return failed(error, ALL_ONES)
+
+    def port_out(_: int, port: int, size: int, value: int) -> None:
+        try:
+            platform.write_port(port, size, value)
+        except BaseException as error:
+            failed(error, None)
 
     def identify(_: int) -> None:
         registers = core.cpu.registers
@@ -95,8 +109,6 @@ def connect(processor: Processor, platform: Platform) -> list[Any]:
         return int(value is not None)
 
     functions: dict[str, tuple[Callable[..., Any], Any]] = {
-        "port_in": (lambda _, port, size: platform.read_port(port, size) & ALL_ONES, ALL_ONES),
-        "port_out": (lambda _, port, size, value: platform.write_port(port, size, value), None),
         "ports_in": (read_ports, 0),
         "ports_out": (write_ports, 0),
         "acknowledge": (lambda _: platform.acknowledge(), 0),
@@ -107,23 +119,28 @@ def connect(processor: Processor, platform: Platform) -> list[Any]:
         "read_msr": (read_msr, 0),
         "write_msr": (lambda _, number, value: int(platform.write_msr(number, value)), 0),
     }
+    callbacks: dict[str, Callable[..., Any]] = {"port_in": port_in, "port_out": port_out}
+    callbacks |= {name: _guarded(failed, *function) for name, function in functions.items()}
     kept = []
-    for name, (function, otherwise) in functions.items():
-        callback = Core.fields[name](_guarded(processor, function, otherwise))
+    for name, function in callbacks.items():
+        callback = Core.fields[name](function)
         setattr(core, name, ctypes.cast(callback, ctypes.c_void_p).value)
         kept.append(callback)
     return kept
 
 
-def _guarded(processor: Processor, function: Callable[..., Any], otherwise: Any) -> Callable[..., Any]:
+def _failed(processor: Processor, error: BaseException, otherwise: Any) -> Any:
     """Compiled code cannot pass exceptions on: keep the first one, and make the interpreter leave."""
+    processor.space.failure = processor.space.failure or error
+    processor.request_exit()
+    return otherwise
 
+
+def _guarded(failed: Callable[..., Any], function: Callable[..., Any], otherwise: Any) -> Callable[..., Any]:
     def guarded(*arguments: int) -> Any:
         try:
             return function(*arguments)
         except BaseException as error:
-            processor.space.failure = processor.space.failure or error
-            processor.request_exit()
-            return otherwise
+            return failed(error, otherwise)
 
     return guarded

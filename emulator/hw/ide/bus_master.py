@@ -54,11 +54,14 @@ class BusMaster:
             return self.table >> 8 * (offset - TABLE) & 0xFF
         return self.command if offset == COMMAND else self.status if offset == STATUS else 0
 
+    def set_table(self, address: int) -> None:
+        self.table = address & ~3
+
     def write(self, offset: int, value: int) -> bool:
         """Whether the transfer may start now."""
         if offset >= TABLE:
             shift = 8 * (offset - TABLE)
-            self.table = (self.table & ~(0xFF << shift) | value << shift) & ~3
+            self.set_table(self.table & ~(0xFF << shift) | value << shift)
         elif offset == STATUS:
             self.status = (self.status & ~CAPABLE | value & CAPABLE) & ~(value & (FAILED | INTERRUPT))
         elif offset == COMMAND:

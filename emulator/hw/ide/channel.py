@@ -6,9 +6,10 @@ is not there reads as zeroes, as in QEMU.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from ..device import Device, Line
+from ..device import Device, Line, Reader, Writer
 from .bus_master import BusMaster
 from .unit import BSY, COMMAND, DATA, DEV, DEVICE, OBSOLETE, STATUS, Unit
 
@@ -25,24 +26,31 @@ class Channel(Device):
         self.line = line
         self.master = master
         self.units: list[Unit | None] = [None, None]
-        self.device = OBSOLETE
         self.control = 0
         self.high = False  # the interrupt line
+        self._select(OBSOLETE)
 
     def attach(self, number: int, unit: Unit) -> None:
         self.units[number] = unit
         unit.changed = self.update_line
         unit.dma_ready = self.move_data
+        self._select(self.device)
 
-    @property
-    def selected(self) -> Unit | None:
-        return self.units[bool(self.device & DEV)]
+    def _select(self, device: int) -> None:
+        """The device register."""
+        self.device = device
+        self.selected = self.units[bool(device & DEV)]
 
     def reset(self) -> None:
-        self.device, self.control = OBSOLETE, 0
+        self.control = 0
+        self._restart()
+        self.update_line()
+
+    def _restart(self) -> None:
+        """Both units do, and the first is selected."""
+        self._select(OBSOLETE)
         for unit in filter(None, self.units):
             unit.reset()
-        self.update_line()
 
     def update_line(self) -> None:
         unit = self.selected
@@ -62,19 +70,35 @@ class Channel(Device):
 
     # -- ports ----------------------------------------------------------------------------------------------
 
+    def reader(self, port: int, size: int) -> Reader:
+        if size > 1:
+            return super().reader(port, size)
+        if port == self.control_port:
+            return self._read_alternate_status
+        register = port - self.base
+        return self._read_status if register == STATUS else partial(self._read_register, register)
+
     def read(self, port: int) -> int:
+        return self.reader(port, 1)()
+
+    def _read_alternate_status(self) -> int:
         unit = self.selected
         if unit is None:
             return 0
-        if port == self.control_port:
-            return BSY if self.control & RESET else unit.status
-        register = port - self.base
+        return BSY if self.control & RESET else unit.status
+
+    def _read_status(self) -> int:
+        value = self._read_alternate_status()
+        if self.selected is not None and self.selected.pending:
+            self.selected.acknowledge()
+        return value
+
+    def _read_register(self, register: int) -> int:
+        unit = self.selected
+        if unit is None:
+            return 0
         if register == DATA:
             return unit.read_data(1)
-        if register == STATUS:
-            value = BSY if self.control & RESET else unit.status
-            unit.acknowledge()
-            return value
         return unit.read_register(register, bool(self.control & PREVIOUS))
 
     def read_wide(self, port: int, size: int) -> int:
@@ -97,13 +121,17 @@ class Channel(Device):
         elif self.selected is not None:
             self.selected.write_data(size, value)
 
+    def writer(self, port: int, size: int) -> Writer:
+        if size > 1:
+            return super().writer(port, size)
+        return self._control if port == self.control_port else partial(self._write_register, port - self.base)
+
     def write(self, port: int, value: int) -> None:
-        if port == self.control_port:
-            self._control(value)
-        elif not self.control & RESET:
-            self._write_register(port - self.base, value)
+        self.writer(port, 1)(value)
 
     def _write_register(self, register: int, value: int) -> None:
+        if self.control & RESET:
+            return
         if register == DATA:
             if self.selected is not None:
                 self.selected.write_data(1, value)
@@ -112,17 +140,16 @@ class Channel(Device):
         if register == COMMAND:
             self._command(value)
             return
-        for unit in filter(None, self.units):
-            unit.write_register(register, value)
+        for unit in self.units:
+            if unit is not None:
+                unit.write_register(register, value)
         if register == DEVICE and value != self.device:
-            self.device = value
+            self._select(value)
             self.update_line()
 
     def _control(self, value: int) -> None:
         if value & RESET and not self.control & RESET:
-            self.device = OBSOLETE
-            for unit in filter(None, self.units):
-                unit.reset()
+            self._restart()
         self.control = value
         self.update_line()
 
@@ -134,9 +161,7 @@ class Channel(Device):
 
     def _diagnose(self) -> None:
         """EXECUTE DEVICE DIAGNOSTIC: both units do, and unit 0 answers."""
-        self.device = OBSOLETE
-        for unit in filter(None, self.units):
-            unit.reset()
+        self._restart()
         if self.units[0] is not None:
             self.units[0].interrupt()
 
@@ -147,7 +172,8 @@ class Channel(Device):
         return {"device": self.device, "control": self.control, "units": units}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.device, self.control = state["device"], state["control"]
+        self._select(state["device"])
+        self.control = state["control"]
         for unit, saved in zip(self.units, state["units"], strict=True):
             if unit is not None:
                 unit.load(saved)

@@ -9,9 +9,9 @@ from typing import Any
 
 from emulator.softmmu.space import AddressSpace
 
-from ..device import NOBODY, Bus, Line
+from ..device import Bus, Line
 from ..pci import Bar, PciFunction
-from .bus_master import BusMaster
+from .bus_master import TABLE, BusMaster
 from .channel import Channel
 from .unit import Unit
 
@@ -56,19 +56,21 @@ class IdeController(PciFunction):
             master.reset()
 
     def _read(self, offset: int, size: int) -> int:
-        if offset + size > 2 * MASTER_SIZE:
-            return NOBODY
-        value = 0
-        for number in range(size):
-            which, place = divmod(offset + number, MASTER_SIZE)
-            value |= self.masters[which].read(place) << 8 * number
-        return value
+        which, place = divmod(offset, MASTER_SIZE)
+        if size == 1:
+            return self.masters[which].read(place)
+        return sum(self._read(offset + number, 1) << 8 * number for number in range(size))
 
     def _write(self, offset: int, size: int, value: int) -> None:
-        for number in range(min(size, 2 * MASTER_SIZE - offset)):
-            which, place = divmod(offset + number, MASTER_SIZE)
-            if self.masters[which].write(place, value >> 8 * number & 0xFF):
+        which, place = divmod(offset, MASTER_SIZE)
+        if size == 1:
+            if self.masters[which].write(place, value):
                 self.channels[which].move_data()
+        elif size == 4 and place == TABLE:
+            self.masters[which].set_table(value)
+        else:
+            for number in range(size):
+                self._write(offset + number, 1, value >> 8 * number & 0xFF)
 
     def save(self) -> dict[str, Any]:
         return super().save() | {"masters": [master.save() for master in self.masters]}
