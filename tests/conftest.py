@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -17,7 +19,14 @@ from typing import NoReturn
 import pytest
 from hypothesis import HealthCheck, settings
 
+from imgtools.block.protocols.file import open_file
+from imgtools.errors import Locked
+
 Runner = Callable[..., subprocess.CompletedProcess[str]]
+
+PATIENCE = 300
+"""Seconds until a test gives up what has to happen: it ends a hang, and is no claim. A machine that others use, too,
+may stand still for seconds at any moment, and then a test is late, but it does not fail."""
 
 # Deterministic and without a deadline: two cores that other work shares make any time limit a coin toss.
 settings.register_profile(
@@ -49,12 +58,15 @@ def telling(tmp_path: Path) -> Path:
     with (tmp_path / "probe").open("rb") as probe:
         try:
             os.preadv(probe.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        except BlockingIOError:
+            pass  # it has dropped the file already, and tells
         except OSError:
             cannot_run(f"the file system of {tmp_path} does not tell what is cached (give pytest a --basetemp)")
     return tmp_path
 
 
 TRIES = 100
+"""How often something is done that the system may thwart by chance."""
 CANNOT_TIME = "Unable to get accurate CPU usage"
 """QEMU says so where the kernel's clock ticks told it nothing of how long deriving a key took: at once, and in every
 fourth run even of an idle machine. It is asked again, often enough that a busy one gets there, too."""
@@ -69,13 +81,48 @@ def run(*command: str | Path, check: bool = True, stdin: str | None = None) -> s
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             env={**os.environ, "LC_ALL": "C"},
         )
         if CANNOT_TIME not in done.stderr:
             break
     assert not check or done.returncode == 0, f"{command} exited with {done.returncode}: {done.stdout}{done.stderr}"
     return done
+
+
+def wait_until(happens: Callable[[], object]) -> None:
+    """Wait for an event; what fails in `happens` ends the wait, too."""
+    deadline = time.monotonic() + PATIENCE
+    while not happens():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.005)
+
+
+def has_ended(pid: int | str) -> bool:
+    """Whether a process and its threads are no more and all files closed, though its parent may not have looked yet."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in ("Z", "X") and len(threads) == 1
+
+
+def is_locked(path: Path, *, write: bool) -> bool:
+    """Whether someone's lock keeps us from opening the image so."""
+    try:
+        open_file(str(path), writable=write).close()
+    except Locked:
+        return True
+    return False
+
+
+def hold_port() -> socket.socket:
+    """A TCP port of this host that nobody else is given. Nobody listens there, but who reuses addresses may."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .addresses import MTU
 from .checksum import MODULUS, word_sum
 from .ip import ipv4_header
-from .structs import DONT_FRAGMENT, ETHERNET, IPV4, PROTOCOL_TCP, TCP
+from .structs import DONT_FRAGMENT, ETHERNET, IPV4, PROTOCOL_TCP, SHORTEST_FRAME, TCP
 
 SEGMENT = MTU - IPV4.size - TCP.size
 """Bytes of data that a frame has room for."""
@@ -37,5 +37,5 @@ def cut(frame: bytes) -> list[bytes]:
         sequence = first + offset & 0xFFFFFFFF
         check = -(constant + size + sequence + word + word_sum(piece)) % MODULUS
         header = TCP.pack(source, target, sequence, acknowledgment, word, window, check, 0)
-        frames.append(b"".join((packet, header, piece)))
+        frames.append(b"".join((packet, header, piece)).ljust(SHORTEST_FRAME, b"\0"))
     return frames

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from emulator.hw.net.user import UserNetwork
+from tests.conftest import PATIENCE
 
 MAC = bytes.fromhex("525400123456")
 GUEST, GATEWAY, NAME_SERVER = (bytes((10, 0, 2, last)) for last in (15, 2, 3))
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
-SPEED = 10  # the guest's seconds go by faster, so that lost segments are soon sent again
-PATIENCE = 60  # seconds until a test fails that waits for something
+TURN = 50_000_000  # ns that go by for the guest where it waits in vain: lost segments are soon sent again
 
 
 def words(data: bytes) -> int:
@@ -44,6 +44,7 @@ class Guest:
     def __init__(self, seed: int = 0, loss: float = 0, **options: Any) -> None:
         self.random = random.Random(seed)
         self.loss = loss
+        self.time = 0  # goes on while the guest runs, and stands still where this process does
         self.posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.network = UserNetwork(self.now, self.posted.put, **options)
         self.network.attach(self)
@@ -57,9 +58,8 @@ class Guest:
         self.listening: set[int] = set()
         self.identification = 0
 
-    @staticmethod
-    def now() -> int:
-        return time.monotonic_ns() * SPEED
+    def now(self) -> int:
+        return self.time
 
     # -- the wire -------------------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Guest:
             try:
                 self.posted.get(timeout=0.005)()
             except queue.Empty:
-                pass
+                self.time += TURN
             while not self.posted.empty() and time.monotonic() < end:
                 self.posted.get()()
             self.network.run_events(self.now())

@@ -19,7 +19,8 @@ import pytest
 from emulator.hw.net.dns import find_resolver
 from emulator.hw.net.forwards import Forward
 from imgtools.errors import InputOutput
-from tests.emulator.hw.net_guest import ACK, GATEWAY, GUEST, MAC, NAME_SERVER, RST, Guest, guest, words
+from tests.conftest import PATIENCE
+from tests.emulator.hw.net_guest import ACK, GATEWAY, GUEST, MAC, NAME_SERVER, RST, TURN, Guest, guest, words
 
 MEGABYTE = 1 << 20
 
@@ -30,7 +31,7 @@ def listener(kind: int = socket.SOCK_STREAM) -> socket.socket:
     sock.bind(("127.0.0.1", 0))
     if kind == socket.SOCK_STREAM:
         sock.listen()
-    sock.settimeout(30)
+    sock.settimeout(PATIENCE)
     return sock
 
 
@@ -50,14 +51,14 @@ def serving(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 
         def run() -> None:
             connection, _ = sock.accept()
-            connection.settimeout(30)
+            connection.settimeout(PATIENCE)
             with connection:
                 serve(connection)
 
         thread = threading.Thread(target=run)
         thread.start()
         yield port_of(sock)
-        thread.join(30)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -280,6 +281,15 @@ def test_a_card_that_takes_large_frames_gets_some() -> None:
         assert max(len(packet.data) for packet in one.packets) > 60_000 and len(one.packets) < 500
 
 
+def test_a_large_frame_that_ends_in_a_few_bytes_is_cut_into_whole_frames() -> None:
+    """The last one is filled up, as every short frame is."""
+    content = random.Random(8).randbytes(10 * 1460 + 3)
+    with serving(lambda connection: connection.sendall(content)) as port, guest() as one:
+        sock = one.connect(GATEWAY, port)
+        one.run(lambda: sock.peer_closed)
+        assert sock.incoming == content
+
+
 def test_a_closed_window_is_probed() -> None:
     with serving(lambda connection: connection.sendall(bytes(100_000))) as port, guest() as one:
         sock = one.connect(GATEWAY, port, window=16)
@@ -298,7 +308,7 @@ def test_the_hosts_buffers_close_the_window() -> None:
     got = bytearray()
 
     def serve(connection: socket.socket) -> None:
-        go.wait(30)
+        go.wait(PATIENCE)
         while data := connection.recv(1 << 20):
             got.extend(data)
 
@@ -338,7 +348,7 @@ def test_resets_go_through() -> None:
         one.run(lambda: sock.open)
         with server.accept()[0] as accepted:
             sock.transmit(RST | ACK, sock.sent)
-            accepted.settimeout(30)
+            accepted.settimeout(PATIENCE)
             with pytest.raises(ConnectionResetError):
                 accepted.recv(1)
         other = one.connect(GATEWAY, port_of(server), 40001)
@@ -406,7 +416,7 @@ def test_forwarded_tcp() -> None:
     port = free_port()
     with guest(forwards=[Forward("tcp", "127.0.0.1", port, 80)]) as one:
         one.listening.add(80)
-        with closing(socket.create_connection(("127.0.0.1", port), 30)) as client:
+        with closing(socket.create_connection(("127.0.0.1", port), PATIENCE)) as client:
             client.sendall(b"hello")
             sock = one.run(lambda: next(iter(one.sockets.values()), None))
             one.run(lambda: sock.incoming == b"hello")
@@ -422,7 +432,7 @@ def test_forwarded_tcp_finds_the_guest_and_is_refused() -> None:
     """The guest has sent nothing yet: it is asked for its hardware address. Nobody listens: the client is reset."""
     port = free_port()
     one = Guest(forwards=[Forward("tcp", "127.0.0.1", port, 81)])
-    with closing(one.network), closing(socket.create_connection(("127.0.0.1", port), 30)) as client:
+    with closing(one.network), closing(socket.create_connection(("127.0.0.1", port), PATIENCE)) as client:
         one.run(lambda: one.frames and one.packets)
         with pytest.raises(ConnectionResetError):
             client.recv(1)
@@ -486,6 +496,7 @@ def test_damaged_frames_never_raise(seed: int) -> None:
                 one.packets.clear()
                 while not one.posted.empty():
                     one.posted.get()()
+                one.time += TURN
                 one.network.run_events(one.now())
         one.network.reset()
         one.sockets.clear()
