@@ -65,13 +65,18 @@ class Address:
             else:
                 connection = socket.create_connection((self.host, int(self.port)), timeout)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except socket.gaierror as error:
+        except (socket.gaierror, ValueError) as error:
             raise from_os_error(
-                OSError(f"{error.strerror}"), f"address resolution failed for {self.server}", self.server
+                OSError(unresolved(error)), f"address resolution failed for {self.server}", self.server
             ) from error
         except OSError as error:
             raise from_os_error(error, f"Failed to connect to '{self.server}'", self.server) from error
         return connection
+
+
+def unresolved(error: OSError | ValueError) -> str:
+    """Why a host has no address; ValueError is Python's own complaint of a name that no host can have."""
+    return str(error.strerror) if isinstance(error, OSError) else "Name or service not known"
 
 
 def address_of(options: dict[str, Any]) -> Address:

@@ -12,6 +12,7 @@ import stat
 from urllib.parse import quote
 
 from imgtools.errors import BadOption, ImageError, from_os_error
+from imgtools.nbd.address import unresolved
 from imgtools.nbd.protocol import DEFAULT_PORT
 
 BACKLOG = 128
@@ -74,8 +75,8 @@ def listen_tcp(host: str = "localhost", port: int = DEFAULT_PORT) -> list[Listen
     shown = f"{host}:{port}"
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise BadOption(f"address resolution failed for {shown}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise BadOption(f"address resolution failed for {shown}: {unresolved(error)}") from error
     listeners: list[Listener] = []
     failure: ImageError | None = None
     for family, kind, number, _, address in found:

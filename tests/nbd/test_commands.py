@@ -139,6 +139,14 @@ def test_dump(uri: str, tmp_path: Path) -> None:
 
 def test_names_that_are_none(qemu_img: Runner) -> None:
     for command in ("info", "list", "map", "dump"):
-        for name in ("disk.raw", "http://localhost/", "nbd://", "nbd+unix:///", "nbd://h:99999", "nbd://h?foo=1"):
+        for name in (
+            "disk.raw",
+            "http://localhost/",
+            "nbd://",
+            "nbd+unix:///",
+            "nbd://h:99999",
+            "nbd://h?foo=1",
+            "nbd://a..b",
+        ):
             done = run(*OURS, command, name, check=False)
             assert done.returncode == 1 and "Traceback" not in done.stderr and done.stderr, (command, name)
