@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from imgtools.block.node import Node
 from imgtools.block.protocols.memory import MemoryNode
 from imgtools.errors import BadOption, ImageError, NotFound, OutOfBounds
 from imgtools.sizes import parse_size
-from tests.conftest import Runner, require_tool, run
+from tests.conftest import PATIENCE, Runner, require_tool, run, wait_until
 
 ONCE = 'once = "on"\n'
 
@@ -115,13 +113,6 @@ def test_rules_as_options(tmp_path: Path) -> None:
         disk.read(0, 4096)
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.001)
-
-
 def test_breakpoints_hold_a_request_until_it_is_resumed(tmp_path: Path) -> None:
     imgtools.create_image(str(tmp_path / "disk"), 1 << 20, format="qcow2")
     said: list[str] = []
@@ -131,10 +122,10 @@ def test_breakpoints_hold_a_request_until_it_is_resumed(tmp_path: Path) -> None:
         debug.report = said.append
         debug.break_at("write_aio", "A")
         write = pool.submit(disk.write, 0, b"x" * 512)
-        eventually(lambda: debug.is_suspended("A"))
+        wait_until(lambda: debug.is_suspended("A"))
         assert not write.done() and disk.size == 1 << 20
         debug.resume("A")
-        write.result(20)
+        write.result(PATIENCE)
         assert said == ["blkdebug: Suspended request 'A'", "blkdebug: Resuming request 'A'"]
         disk.write(0, b"y" * 512)  # a breakpoint holds once
         assert disk.read(0, 512) == b"y" * 512
@@ -145,15 +136,15 @@ def test_requests_under_one_name_are_resumed_one_at_a_time() -> None:
     with ThreadPoolExecutor(2) as pool:
         debug.break_at("pwritev", "A")
         first = pool.submit(debug.write, 0, b"1")
-        eventually(lambda: debug.is_suspended("A"))
+        wait_until(lambda: debug.is_suspended("A"))
         debug.break_at("pwritev", "A")
         second = pool.submit(debug.write, 1, b"2")
-        eventually(lambda: len(debug._suspended) == 2)
+        wait_until(lambda: len(debug._suspended) == 2)
         debug.resume("A")
-        first.result(20)
+        first.result(PATIENCE)
         assert not second.done() and debug.is_suspended("A")
         debug.remove_break("A")
-        second.result(20)
+        second.result(PATIENCE)
     assert debug.read(0, 2) == b"12"
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import imgtools
-from imgtools.block.protocols.file import create_file, open_file
+from imgtools.block.protocols.file import create_file
 from imgtools.errors import Locked
-from tests.conftest import Runner, require_tool
+from tests.conftest import Runner, is_locked, require_tool, wait_until
 
 Holder = Callable[..., subprocess.Popen[str]]
+PROMPT = "qemu-io> "
 
 
 @pytest.fixture
@@ -26,22 +26,19 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hold() -> Iterator[Holder]:
-    """Start a program that holds an image until the test is over; returns when it says that it does."""
+    """Start a program that holds an image until the test is over; returns once it does, which its prompt tells, or a
+    file that it makes: to try the image is to hold it for a moment, in which the program would be refused."""
     running = []
 
-    def start(*command: str | Path, until: Callable[[], bool]) -> subprocess.Popen[str]:
-        deadline = time.monotonic() + 30
-        while True:
-            process = subprocess.Popen(
-                [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            running.append(process)
-            while process.poll() is None:
-                if until():
-                    return process
-                time.sleep(0.01)
-            # To look is to hold the image for a moment, in which the holder may have come and been refused.
-            assert time.monotonic() < deadline, "the holder did not start"
+    def start(*command: str | Path, makes: Path | None = None) -> subprocess.Popen[str]:
+        words = [str(word) for word in command]
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        if makes is not None:
+            wait_until(lambda: process.poll() is not None or makes.exists())
+        else:
+            assert process.stdout is not None and process.stdout.read(len(PROMPT)) == PROMPT
+        return process
 
     yield start
     for process in running:
@@ -49,17 +46,8 @@ def hold() -> Iterator[Holder]:
         process.communicate()
 
 
-def locked_by(path: Path, *, write: bool) -> bool:
-    """Whether someone's lock keeps us from opening the image so."""
-    try:
-        open_file(str(path), writable=write).close()
-    except Locked:
-        return True
-    return False
-
-
 def test_an_image_that_qemu_io_writes_is_refused(image: Path, hold: Holder) -> None:
-    holder = hold(require_tool("qemu-io"), "-f", "raw", image, until=lambda: locked_by(image, write=False))
+    holder = hold(require_tool("qemu-io"), "-f", "raw", image)
     for write, lock in ((True, '"write" lock'), (False, 'shared "write" lock')):
         with pytest.raises(Locked, match=lock) as caught:
             imgtools.open(str(image), format="raw", writable=write)
@@ -71,7 +59,7 @@ def test_an_image_that_qemu_io_writes_is_refused(image: Path, hold: Holder) -> N
 
 
 def test_sharing_reads_what_another_writes(image: Path, hold: Holder) -> None:
-    hold(require_tool("qemu-io"), "-f", "raw", image, until=lambda: locked_by(image, write=False))
+    hold(require_tool("qemu-io"), "-f", "raw", image)
     with imgtools.open(str(image), format="raw", share=True) as disk:
         assert disk.read(0, 4) == bytes(4)
 
@@ -79,10 +67,9 @@ def test_sharing_reads_what_another_writes(image: Path, hold: Holder) -> None:
 def test_an_image_that_qemu_nbd_serves_can_be_read_but_not_written(
     image: Path, hold: Holder, qemu_nbd_path: str, tmp_path: Path
 ) -> None:
-    socket = tmp_path / "socket"
-    holder = hold(
-        qemu_nbd_path, "-r", "-t", "-f", "raw", "-k", socket, image, until=lambda: locked_by(image, write=True)
-    )
+    pid = tmp_path / "pid"
+    words = ("-r", "-t", "-f", "raw", "-k", tmp_path / "socket", "--pid-file", pid, image)
+    holder = hold(qemu_nbd_path, *words, makes=pid)
     with pytest.raises(Locked) as caught:
         imgtools.open(str(image), format="raw", writable=True)
     assert f"qemu-nbd (pid {holder.pid})" in (caught.value.hint or "")
@@ -112,14 +99,14 @@ def test_qemu_may_read_but_not_write_what_we_read(image: Path, qemu_io: Runner, 
 def test_we_refuse_ourselves_as_we_refuse_others(image: Path) -> None:
     with imgtools.open(str(image), format="raw"):
         imgtools.open(str(image), format="raw").close()
-        assert locked_by(image, write=True)
+        assert is_locked(image, write=True)
     with imgtools.open(str(image), format="raw", writable=True):
-        assert locked_by(image, write=True) and locked_by(image, write=False)
-    assert not locked_by(image, write=True)
+        assert is_locked(image, write=True) and is_locked(image, write=False)
+    assert not is_locked(image, write=True)
 
 
 def test_a_holder_that_is_killed_leaves_no_lock(image: Path, hold: Holder) -> None:
-    holder = hold(require_tool("qemu-io"), "-f", "raw", image, until=lambda: locked_by(image, write=False))
+    holder = hold(require_tool("qemu-io"), "-f", "raw", image)
     holder.kill()
     holder.wait()
-    assert not locked_by(image, write=True)
+    assert not is_locked(image, write=True)

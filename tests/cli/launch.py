@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from imgtools.cli.program import main
+from tests.conftest import PATIENCE
 
 Outcome = tuple[int, str, str]
 """Exit status, what was printed, and the complaints."""
@@ -42,7 +43,7 @@ def run(program: Path, *words: str, cwd: Path, **more: object) -> subprocess.Com
         cwd=cwd,
         env=environment,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=PATIENCE,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},  # type: ignore[call-overload]
     )
 

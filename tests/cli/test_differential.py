@@ -18,7 +18,7 @@ import pytest
 from tests.cli import commands
 from tests.cli.launch import Outcome, decoded, run_in_process
 from tests.cli.pictures import make_pictures
-from tests.conftest import require_tool
+from tests.conftest import PATIENCE, require_tool
 
 CASES = [line for line in commands.ALL.strip().splitlines() if line]
 
@@ -109,7 +109,7 @@ def test_same_as_peer(line: str, pictures: Path, tmp_path: Path, monkeypatch: py
 
 def run_peer(words: list[str], directory: Path) -> Outcome:
     done = subprocess.run(
-        ["qemu-img", *words], cwd=directory, capture_output=True, stdin=subprocess.DEVNULL, timeout=60
+        ["qemu-img", *words], cwd=directory, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE
     )
     return done.returncode, decoded(done.stdout), decoded(done.stderr)
 

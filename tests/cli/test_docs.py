@@ -12,6 +12,7 @@ import pytest
 
 from imgtools.cli.getopt import Command
 from imgtools.cli.pages import documented, page_of, with_table
+from tests.conftest import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -44,7 +45,7 @@ def test_examples(page: Path, tmp_path: Path, shell: dict[str, str]) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
         assert matches(expected, done.stdout), f"$ {command}\n{done.stdout}\nis not\n{expected}"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.launch import ROOT, install, run
+from tests.conftest import PATIENCE
 
 DIGITS = "1" * 5000
 
@@ -29,7 +30,7 @@ def shell(command: str, program: Path) -> tuple[int, str, str]:
         cwd=program.parent.parent,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -115,5 +116,5 @@ def test_ctrl_c_while_the_program_is_loaded_ends_it_silently(tmp_path: Path) -> 
         "sys.meta_path.insert(0, Interrupting())\n"
         "import imgtools.__main__\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")

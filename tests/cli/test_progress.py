@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.launch import install, run
+from tests.conftest import PATIENCE, wait_until
 
 SIZE = 8 << 20
 
@@ -61,12 +61,10 @@ def test_none(imgtools: Path, tmp_path: Path) -> None:
 
 def test_signal(imgtools: Path, tmp_path: Path) -> None:
     with subprocess.Popen(
-        [imgtools, "convert", "-r", "2M", "-f", "raw", "disk", "new"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [imgtools, "convert", "-r", "256k", "-f", "raw", "disk", "new"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        while not (tmp_path / "new").exists():
-            time.sleep(0.05)
-        time.sleep(0.3)
+        wait_until((tmp_path / "new").exists)
         process.send_signal(signal.SIGUSR1)
         line = process.stderr.readline()
         process.kill()
@@ -82,7 +80,7 @@ def on_a_terminal(imgtools: Path, directory: Path, *words: str) -> str:
         f"{imgtools} {' '.join(words)}",
         withexitstatus=True,
         cwd=str(directory),
-        timeout=60,
+        timeout=PATIENCE,
         encoding="utf-8",
         env={"TERM": "xterm", "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
     )

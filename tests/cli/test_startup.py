@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import PATIENCE
+
 ROOT = Path(__file__).parent.parent.parent
 
 REPORT = """
@@ -71,4 +73,4 @@ def modules_of(words: list[str], directory: Path) -> set[str]:
 
 def run(directory: Path, words: list[str]) -> str:
     command = [sys.executable, "-I", "-S", "-c", REPORT, str(ROOT), *words]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60).stderr
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=PATIENCE).stderr

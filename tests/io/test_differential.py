@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from imgtools.cli.program import BROKEN_PIPE, main
-from tests.conftest import require_tool, run
+from tests.conftest import PATIENCE, require_tool, run
 from tests.io import transcripts
 
 Outcome = tuple[int, str, str]
@@ -131,7 +131,7 @@ def test_the_end_by_a_signal(end: str, images: Path, tmp_path: Path) -> None:
     for side, program in (("theirs", ["qemu-io"]), ("ours", [sys.executable, "-c", PROGRAM])):
         shutil.copytree(images, tmp_path / side)
         words = [*program, "-c", "write -P 3 0 128k", "-c", end, "qcow2.img"]
-        done = subprocess.run(words, cwd=tmp_path / side, capture_output=True, timeout=60, env=ENVIRONMENT)
+        done = subprocess.run(words, cwd=tmp_path / side, capture_output=True, timeout=PATIENCE, env=ENVIRONMENT)
         outcomes.append((done.returncode, done.stderr))
     assert outcomes[0] == outcomes[1]
     same_disk(tmp_path / "theirs/qcow2.img", tmp_path / "ours/qcow2.img", "qcow2")
@@ -141,7 +141,7 @@ def test_the_end_when_nobody_listens(images: Path, tmp_path: Path) -> None:
     (tmp_path / "lines").write_text("help\n" * 1000)
     command = f'{sys.executable} -c "$PROGRAM" qcow2.img < {tmp_path}/lines | head -n 1; exit ${{PIPESTATUS[0]}}'
     environment = {**ENVIRONMENT, "PROGRAM": PROGRAM}
-    done = subprocess.run(["bash", "-c", command], cwd=images, capture_output=True, timeout=60, env=environment)
+    done = subprocess.run(["bash", "-c", command], cwd=images, capture_output=True, timeout=PATIENCE, env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (BROKEN_PIPE, FIRST_LINE, b"")
 
 
@@ -177,7 +177,9 @@ def compare(
 
 
 def run_peer(words: list[str], directory: Path, text: str) -> Outcome:
-    done = subprocess.run(["qemu-io", *words], cwd=directory, capture_output=True, input=text.encode(), timeout=60)
+    done = subprocess.run(
+        ["qemu-io", *words], cwd=directory, capture_output=True, input=text.encode(), timeout=PATIENCE
+    )
     return done.returncode, masked(done.stdout), masked(done.stderr)
 
 

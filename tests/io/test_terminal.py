@@ -15,6 +15,7 @@ from imgtools.io.completion import candidates
 from imgtools.io.image import Settings
 from imgtools.io.shell import Shell
 from imgtools.operations.create import create_image
+from tests.conftest import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 TAB, UP, END_OF_INPUT, INTERRUPT = "\t", "\x1b[A", "\x04", "\x03"
@@ -44,7 +45,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             cwd=str(tmp_path),
             env=environment,
             encoding="utf-8",
-            timeout=40,
+            timeout=PATIENCE,
             dimensions=(40, 120),
         )
         started.append(child)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Runner, cannot_run, require_tool, run
+from tests.conftest import PATIENCE, Runner, cannot_run, has_ended, require_tool, run, wait_until
 
 PROGRAM = (sys.executable, "-m", "imgtools")
 Mount = Callable[..., Path]
@@ -111,9 +111,11 @@ def test_a_flushed_write_survives_a_kill(disk: tuple[Path, Path], mount: Mount, 
     fd = os.open(directory / "disk", os.O_RDWR)
     os.pwrite(fd, b"\x5a" * 65536, 3 * MIB)
     os.fsync(fd)
-    os.kill(int(os.readlink(directory / ".imgtools-server")), signal.SIGKILL)
+    server = os.readlink(directory / ".imgtools-server")
+    os.kill(int(server), signal.SIGKILL)
     with suppress(OSError):  # nobody is left to close it for
         os.close(fd)
+    wait_until(lambda: has_ended(server))
     run("fusermount3", "-u", directory)
     qemu_io(image, f"read -P 0x5a {3 * MIB} 65536", format="qcow2")
 
@@ -170,8 +172,7 @@ def in_foreground(image: Path, directory: Path) -> Iterator[subprocess.Popen[str
     directory.mkdir()
     words = [*PROGRAM, "mount", "--foreground", str(image), str(directory)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        while not os.path.ismount(directory) and process.poll() is None:
-            pass
+        wait_until(lambda: os.path.ismount(directory) or process.poll() is not None)
         yield process
 
 
@@ -181,7 +182,7 @@ def test_a_signal_unmounts(number: signal.Signals, disk: tuple[Path, Path], tmp_
     with in_foreground(disk[1], directory) as process:
         assert (directory / "disk").stat().st_size == 24 * MIB
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
         assert process.stdout is not None and process.stdout.read() == ""
     assert not os.path.ismount(directory)
 

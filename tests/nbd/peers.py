@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import time
 from pathlib import Path
 
-from tests.conftest import require_tool
-from tests.nbd.serving import PATIENCE
+from tests.conftest import PATIENCE, hold_port, require_tool, wait_until
 
-LISTENING = "00010000"
-"""A unix socket's flags in /proc/net/unix: a server that lets in one client must not be tried by connecting."""
+LISTENING, TCP_LISTENING = "00010000", "0A"
+"""A unix socket's flags in /proc/net/unix, a TCP socket's state in /proc/net/tcp."""
 
 
 class Peer:
@@ -19,14 +16,12 @@ class Peer:
 
     def __init__(self, directory: Path, *command: str | Path) -> None:
         self.socket = directory / f"peer{len(list(directory.iterdir()))}.sock"
-        self.port = free_port()
+        self.held = hold_port()
+        self.port = self.held.getsockname()[1]
         self.is_tcp = "PORT" in map(str, command)
         words = [str(word).replace("SOCKET", str(self.socket)).replace("PORT", str(self.port)) for word in command]
         self.process = subprocess.Popen([require_tool(words[0]), *words[1:]], stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + PATIENCE
-        while not self._listens():
-            assert self.process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(self._listens)
 
     @property
     def uri(self) -> str:
@@ -37,11 +32,8 @@ class Peer:
         self.process.wait(PATIENCE)
 
     def _listens(self) -> bool:
-        if self.is_tcp:
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
-        sockets = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
-        return any(words[-1] == str(self.socket) and words[3] == LISTENING for words in sockets)
+        assert self.process.poll() is None
+        return listens_at_port(self.port) if self.is_tcp else listens_at(self.socket)
 
     def __enter__(self) -> Peer:
         return self
@@ -50,10 +42,27 @@ class Peer:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self.held.close()
 
 
-def free_port() -> int:
-    """A TCP port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def listens_at(path: Path) -> bool:
+    """Whether a server is ready at this unix socket: one that lets in one client must not be tried by connecting."""
+    sockets = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    return any(words[-1] == str(path) and words[3] == LISTENING for words in sockets)
+
+
+def listens_at_port(port: int) -> bool:
+    sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return any(words[1].endswith(f":{port:04X}") and words[3] == TCP_LISTENING for words in sockets)
+
+
+def nbdkit_runs_in(directory: Path) -> bool:
+    """Whether there is an nbdkit with its socket there."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended
+        if words[0].endswith(b"nbdkit") and any(word.startswith(bytes(directory)) for word in words):
+            return True
+    return False

@@ -6,15 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from imgtools.nbd import protocol as p
+from tests.conftest import PATIENCE, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from imgtools.__main__ import main; main()"
-PATIENCE = 20
 
 
 class Server:
@@ -28,10 +27,12 @@ class Server:
         command = [sys.executable, "-c", PROGRAM, str(ROOT), "nbd", "serve", *map(str, options)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
-        deadline = time.monotonic() + PATIENCE
-        while not listens.exists():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.said()
-            time.sleep(0.01)
+
+        def is_ready() -> bool:
+            assert self.process.poll() is None, self.said()
+            return listens.exists()
+
+        wait_until(is_ready)
 
     @property
     def uri(self) -> str:

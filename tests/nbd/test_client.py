@@ -17,7 +17,8 @@ import imgtools
 from imgtools.block.protocols.nbd import NbdNode
 from imgtools.errors import InputOutput, ReadOnly
 from imgtools.nbd import protocol as p
-from tests.conftest import Runner, run
+from imgtools.nbd import session
+from tests.conftest import PATIENCE, Runner, is_locked, run, wait_until
 from tests.nbd.conftest import MIB, SIZE, content_of
 from tests.nbd.peers import Peer
 from tests.nbd.serving import Server
@@ -149,8 +150,9 @@ def test_a_read_only_export(disk: Path, qemu_nbd: Peers) -> None:
         imgtools.open(uri, format="raw", writable=True)
 
 
-def test_several_threads_use_several_connections(disk: Path, serve: Serve) -> None:
+def test_several_threads_use_several_connections(disk: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = content_of(disk)
+    monkeypatch.setattr(session, "FURTHER_PATIENCE", PATIENCE)
     with imgtools.open({"driver": "nbd", "server.path": str(serve(disk, "-r").socket)}) as node:
         assert isinstance(node, NbdNode) and node.export.extended
         failures: list[BaseException] = []
@@ -178,7 +180,7 @@ def test_a_server_that_comes_back(disk: Path, serve: Serve) -> None:
     server = serve(disk, "--once")
     options = {"driver": "nbd", "server.path": str(server.socket)}
     with (
-        imgtools.open(options | {"reconnect-delay": "20"}, writable=True) as patient,
+        imgtools.open(options | {"reconnect-delay": str(PATIENCE)}, writable=True) as patient,
         imgtools.open(options) as impatient,
     ):
         server.stop(signal.SIGKILL)
@@ -186,8 +188,12 @@ def test_a_server_that_comes_back(disk: Path, serve: Serve) -> None:
         with pytest.raises(InputOutput, match=r"closed the connection|lost"):
             while True:  # a process that serves raw disks has yet to notice
                 impatient.read(0, 512)
-        # The same socket again, after the first attempt has failed.
-        again = threading.Timer(0.5, lambda: serve(disk, "--socket", server.socket))
+
+        def come_back() -> None:
+            wait_until(lambda: not is_locked(disk, write=True))  # another process, which noticed later
+            serve(disk, "--socket", server.socket)
+
+        again = threading.Timer(0.5, come_back)  # after the first attempt has failed
         again.start()
         patient.write(9 * MIB, b"again")
         patient.flush()

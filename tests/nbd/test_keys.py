@@ -5,16 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import require_tool, run
+from tests.conftest import require_tool, run, wait_until
 from tests.nbd.peers import Peer
-from tests.nbd.serving import PATIENCE, PROGRAM, ROOT
+from tests.nbd.serving import PROGRAM, ROOT
 
 Peers = Callable[..., Peer]
 ASKS = "import ssl, sys; sys.exit(not getattr(ssl, 'HAS_PSK', False))"
@@ -78,10 +77,7 @@ def served(ours: list[str], image: Path, keys: Path) -> Iterator[Path]:
     socket, pid = image.with_name("ours.sock"), image.with_name("pid")
     words = ["nbd", "serve", "--tls-psk", keys, "-k", socket, "--pid-file", pid, "-f", "raw", image]
     with subprocess.Popen([*ours, *map(str, words)], stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + PATIENCE
-        while not pid.exists():
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: process.poll() is not None or pid.exists())
         yield socket
         process.terminate()
 

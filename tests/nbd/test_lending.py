@@ -13,6 +13,7 @@ import pytest
 import imgtools
 from imgtools.block.cached import TRUSTED
 from imgtools.nbd import protocol as p
+from tests.conftest import TRIES
 from tests.nbd.conftest import MIB, SIZE, content_of
 from tests.nbd.serving import Client, Server
 
@@ -20,7 +21,6 @@ Serve = Callable[..., Server]
 pytestmark = pytest.mark.usefixtures("telling")
 EXTENSIONS = [None, p.OPT_STRUCTURED_REPLY, p.OPT_EXTENDED_HEADERS]
 PAGE = 4096
-TRIES = 5
 
 
 def burst(client: Client, *requests: bytes) -> None:
@@ -151,4 +151,4 @@ def test_an_image_that_grows_is_lent_as_far_as_it_went(telling: Path, serve: Ser
             found = answers(client, [PAGE] * len(places))
             for cookie, place in enumerate(places):
                 assert found[cookie] == bytes([place // MIB + 1]) * PAGE
-    assert is_mapped(server, disk)
+        make_lend(client, server, disk, places)

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 
 from imgtools.errors import ImageError
 from imgtools.nbd.listen import listen_unix
-from tests.conftest import require_tool, run
+from tests.conftest import PATIENCE, has_ended, require_tool, run, wait_until
 from tests.nbd.conftest import SIZE
 from tests.nbd.serving import Client, Server
 
@@ -88,7 +87,7 @@ def test_socket_activation(disk: Path, tmp_path: Path) -> None:
     path = tmp_path / "activated.sock"
     server = activate(path, "1", "--once", "-f", disk.suffix[1:], disk)
     assert run(require_tool("nbdinfo"), "--size", f"nbd+unix:///?socket={path}").stdout == f"{SIZE}\n"
-    assert server.communicate(timeout=20) == ("", "") and server.returncode == 0
+    assert server.communicate(timeout=PATIENCE) == ("", "") and server.returncode == 0
     assert path.exists()
 
 
@@ -97,25 +96,14 @@ def test_socket_activation_in_the_background(disk: Path, tmp_path: Path) -> None
     path, pid_file = tmp_path / "activated.sock", tmp_path / "pid"
     words = ("--background", "--once", "--pid-file", pid_file, "-f", disk.suffix[1:], disk)
     server = activate(path, "1", *words)
-    assert server.communicate(timeout=20) == ("", "") and server.returncode == 0
+    assert server.communicate(timeout=PATIENCE) == ("", "") and server.returncode == 0
     pid = int(pid_file.read_text())
     try:
         assert run(require_tool("nbdinfo"), "--size", f"nbd+unix:///?socket={path}").stdout == f"{SIZE}\n"
-        deadline = time.monotonic() + 20
-        while is_running(pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: has_ended(pid))
     finally:
-        if is_running(pid):
+        if not has_ended(pid):
             os.kill(pid, signal.SIGKILL)
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, and not only what waits for its parent to look at it."""
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @pytest.mark.parametrize(
@@ -131,6 +119,6 @@ def is_running(pid: int) -> bool:
 )
 def test_what_cannot_be_activated(count: str, words: list[str], complaint: str, disk: Path, tmp_path: Path) -> None:
     server = activate(tmp_path / "a.sock", count, *words, "-f", disk.suffix[1:], disk)
-    said, complained = server.communicate(timeout=20)
+    said, complained = server.communicate(timeout=PATIENCE)
     assert (server.returncode, said) == (1, "")
     assert complained.startswith(f"imgtools: {complaint}") and complained.count("\n") == 1

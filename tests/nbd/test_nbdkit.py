@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import imgtools
-from tests.conftest import Runner, require_tool, run
+from tests.conftest import Runner, has_ended, require_tool, run, wait_until
 from tests.nbd.conftest import MIB, SIZE, content_of
+from tests.nbd.peers import nbdkit_runs_in
 
 OURS = (sys.executable, "-m", "imgtools")
 
@@ -21,18 +21,6 @@ OURS = (sys.executable, "-m", "imgtools")
 @pytest.fixture(autouse=True)
 def _nbdkit() -> None:
     require_tool("nbdkit")
-
-
-def runs_in(directory: Path) -> bool:
-    """Whether there is an nbdkit with its socket there."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue  # it has ended
-        if words[0].endswith(b"nbdkit") and any(word.startswith(bytes(directory)) for word in words):
-            return True
-    return False
 
 
 def test_a_plugin_is_a_disk(disk: Path, tmp_path: Path) -> None:
@@ -64,12 +52,9 @@ def test_it_ends_with_us(tmp_path: Path) -> None:
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == "open\n"
-        assert runs_in(tmp_path)
+        assert nbdkit_runs_in(tmp_path)
         process.kill()
-    deadline = time.monotonic() + 20
-    while runs_in(tmp_path):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not nbdkit_runs_in(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -119,10 +104,7 @@ def test_it_serves_our_disk(disk: Path, tmp_path: Path, qemu_img: Runner) -> Non
     expected[9 * MIB : 9 * MIB + 14] = b"through nbdkit"
     expected[MIB : 2 * MIB] = bytes(MIB)
     os.kill(int(pid.read_text()), signal.SIGTERM)
-    deadline = time.monotonic() + 20
-    while Path("/proc", pid.read_text().strip()).exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: has_ended(pid.read_text().strip()))
     assert content_of(disk) == expected
     if disk.suffix == ".qcow2":
         qemu_img("check", disk)

@@ -10,14 +10,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import imgtools
-from tests.conftest import Runner, cannot_run, require_tool, run
+from tests.conftest import PATIENCE, Runner, cannot_run, require_tool, run, wait_until
 from tests.nbd.conftest import MIB, SIZE, content_of
 from tests.nbd.serving import Client, Server
 
@@ -129,7 +128,7 @@ def test_nbd_client(disk: Path) -> None:
 
 def fio(server: Server, *words: str) -> None:
     command = ["fio", "--name=x", "--ioengine=nbd", f"--uri={server.uri}", "--thread", "--bsrange=512-128k", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=server.socket.parent)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=server.socket.parent)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -163,8 +162,7 @@ def test_what_was_flushed_survives_a_kill(disk: Path, serve: Serve, qemu_img: Ru
     threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
-    while sum(flushed) < 60 and all(thread.is_alive() for thread in threads):
-        time.sleep(0.001)
+    wait_until(lambda: sum(flushed) >= 60 or not all(thread.is_alive() for thread in threads))
     server.stop(signal.SIGKILL)
     for thread in threads:
         thread.join()
@@ -224,4 +222,4 @@ def test_once_ends_with_the_last_client(disk: Path, serve: Serve) -> None:
         first.send(2)
         assert second.read(0, 512, simple=True) == bytes(512)
         assert server.process.poll() is None
-    assert server.process.wait(20) == 0
+    assert server.process.wait(PATIENCE) == 0

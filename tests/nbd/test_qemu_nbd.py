@@ -9,15 +9,13 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import imgtools
 from tests.cli.launch import PROGRAM
-from tests.conftest import require_tool, run
+from tests.conftest import PATIENCE, has_ended, require_tool, run, wait_until
 
 MIB = 1 << 20
 
@@ -47,7 +45,7 @@ qemu-nbd -k $PWD/nowhere/x.sock -f raw a.raw
 qemu-nbd --fork -k $PWD/nowhere/x.sock -f raw a.raw
 qemu-nbd --fork -k $PWD/x.sock -f raw nothing
 qemu-nbd -p x -f raw a.raw
-qemu-nbd -b 999.1.1.1 -f raw a.raw
+qemu-nbd -b a..b -f raw a.raw
 qemu-nbd --cache=foo a.raw
 qemu-nbd --cache=none -n a.raw
 qemu-nbd --cache=none --cache=none a.raw
@@ -63,7 +61,7 @@ qemu-nbd -L a.raw
 qemu-nbd -L --fork
 qemu-nbd -L -x foo
 qemu-nbd -L --cache=none
-qemu-nbd --image-opts -f raw driver=raw,file.filename=a.raw
+qemu-nbd --image-opts -k $PWD/x.sock -f raw driver=raw,file.filename=a.raw
 qemu-nbd --tls-creds=foo -k $PWD/x.sock a.raw
 qemu-nbd --tls-creds=x -c /dev/x nothing
 qemu-nbd --tls-authz=x a.raw
@@ -102,7 +100,7 @@ def outcome(program: str, line: str, work: Path) -> tuple[int, str, str]:
     """Exit status and output of a command line that is refused at once."""
     words = [word.replace("$PWD", str(work)) for word in shlex.split(line)[1:]]
     done = subprocess.run(
-        [program, *words], cwd=work, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+        [program, *words], cwd=work, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -131,8 +129,7 @@ def test_in_the_background_until_the_client_leaves(ours: Path, work: Path) -> No
     told = json.loads(run(require_tool("nbdinfo"), "--json", f"nbd+unix:///here?socket={socket}").stdout)
     assert told["exports"][0]["description"] == "text"
     assert not told["exports"][0]["can_multi_conn"]  # for one client at a time
-    while Path(f"/proc/{pid.read_text().strip()}").exists():
-        pass
+    wait_until(lambda: has_ended(pid.read_text().strip()))
     assert not socket.exists()
 
 
@@ -144,8 +141,7 @@ def test_what_clients_are_told_is_what_the_peer_tells(ours: Path, work: Path) ->
         for words in ("-f qcow2 b.qcow2", "-r -f raw a.raw", "-e 4 -t -A -f qcow2 b.qcow2", "-o 65536 -f raw a.raw"):
             socket = work / f"s{len(answers)}.sock"
             process = subprocess.Popen([program, "-k", socket, "--pid-file=pid", *words.split()], cwd=work)
-            while not (work / "pid").exists():
-                assert process.poll() is None
+            wait_until(lambda process=process: process.poll() is not None or (work / "pid").exists())
             done = run("nbdinfo", "--json", f"nbd+unix:///?socket={socket}")
             answers.append(json.loads(done.stdout)["exports"][0] | {"uri": ""})
             process.terminate()
@@ -224,16 +220,9 @@ def test_what_clients_do_has_the_peers_effect(way: str, ours: Path, work: Path, 
             told = json.loads(run("nbdinfo", "--json", uri).stdout)["exports"][0]
             said += str(told["contexts"]) + str(told.get("description"))
             os.kill(int((directory / "pid").read_text()), signal.SIGTERM)
-        wait_for(lambda path=socket: not path.exists())
+        wait_until(lambda path=socket: not path.exists())
         format = name.rpartition(".")[2]
         mapped = json.loads(run("qemu-img", "map", "-U", "--output=json", "-f", format, directory / name).stdout)
         kinds = [(each["start"], each["length"], each["zero"], each["data"], each["present"]) for each in mapped]
         found.append((said, kinds, imgtools.open(str(directory / name), format=format, share=True).read(0, MIB)))
     assert found[0] == found[1]
-
-
-def wait_for(happens: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not happens():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

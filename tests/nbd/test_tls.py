@@ -17,7 +17,7 @@ from imgtools.nbd.connections import Connections, Service
 from imgtools.nbd.export import Export
 from imgtools.nbd.tls import server_context
 from tests.cli.launch import PROGRAM
-from tests.conftest import require_tool, run
+from tests.conftest import PATIENCE, require_tool, run
 from tests.nbd.certificates import make
 from tests.nbd.conftest import MIB, SIZE
 from tests.nbd.peers import Peer
@@ -98,9 +98,9 @@ def test_a_client_that_fails_does_not_take_its_successor_along(certificates: Pat
     with theirs:
         start_tls = p.OPTION.pack(p.OPTION_MAGIC, p.OPT_STARTTLS, 0)
         theirs.sendall(p.CLIENT_FLAGS.pack(p.FIXED_NEWSTYLE | p.NO_ZEROES) + start_tls + b"no TLS at all")
-        assert not ended.get(timeout=20)
+        assert not ended.get(timeout=PATIENCE)
     successors[0].close()
-    assert not ended.get(timeout=20)
+    assert not ended.get(timeout=PATIENCE)
     assert not connections.open
 
 

@@ -13,7 +13,7 @@ import pytest
 import imgtools
 from imgtools.block.protocols import remote
 from imgtools.errors import ImageError, InputOutput, NotFound, ReadOnly
-from tests.conftest import Runner
+from tests.conftest import PATIENCE, Runner
 from tests.remote.server import WebServer
 
 MIB = 1 << 20
@@ -134,7 +134,7 @@ def test_an_empty_file() -> None:
 
 def test_options() -> None:
     with WebServer(CONTENT) as server:
-        tree = {"driver": "http", "url": server.url, "cookie": "a=b", "readahead": "1M", "timeout": "5"}
+        tree = {"driver": "http", "url": server.url, "cookie": "a=b", "readahead": "1M", "timeout": str(PATIENCE)}
         with imgtools.open(tree) as node:
             assert node.read(MIB, 3) == CONTENT[MIB : MIB + 3]
         assert set(server.cookies) == {"a=b"}

@@ -9,9 +9,8 @@ from pathlib import Path
 from emulator.hw.vga.picture import text_screen
 from emulator.machine.config import Drive, LinuxBoot, PcConfig
 from emulator.machine.pc import Pc
-from tests.conftest import cannot_run
+from tests.conftest import PATIENCE, cannot_run
 
-LONGEST = 200  # seconds until a test that waits for a text fails
 SEABIOS = Path("/usr/share/seabios/bios-256k.bin")
 FIRMWARE = ("built-in", "seabios")
 SEEN, MISSING = 10, 11  # exit statuses of the machine
@@ -66,7 +65,7 @@ def follow(
         over = threading.Event()
 
         def watch() -> None:
-            for _ in range(LONGEST * 10):
+            for _ in range(PATIENCE * 10):
                 if over.wait(0.1):
                     return
                 machine.post(look)

@@ -11,10 +11,10 @@ import imgtools
 from emulator.machine.config import PcConfig
 from emulator.machine.pc import Pc
 from imgtools import Node, create_image
-from tests.conftest import require_tool, run
+from tests.conftest import PATIENCE, require_tool, run
 
 SIZE, FILES, FILE_SIZE = 96 << 20, 8, 2 << 20
-TIME_LIMIT, LATE = 180, 99  # seconds, exit status
+LATE = 99  # exit status
 
 
 def make_files(place: Path) -> Path:
@@ -43,7 +43,7 @@ def disk(folder: Path, path: Path, format: str) -> Node:
 
 def lines_of(config: PcConfig, said: bytearray) -> list[str]:
     with Pc(config) as machine:
-        timer = threading.Timer(TIME_LIMIT, lambda: machine.end(LATE))
+        timer = threading.Timer(PATIENCE, lambda: machine.end(LATE))
         timer.start()
         machine.power_on()
         status = machine.run()

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pexpect
@@ -15,7 +14,7 @@ import pytest
 from boot_command import boot
 
 from imgtools import create_image
-from tests.conftest import require_tool, run
+from tests.conftest import PATIENCE, require_tool, run, wait_until
 
 SOURCE = Path(__file__).with_name("guests") / "disk.S"
 SIZE = 1 << 20
@@ -151,12 +150,10 @@ def test_the_screen_in_a_file(tmp_path: Path) -> None:
     ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     assert process.stdin is not None
-    while not picture.exists():
-        time.sleep(0.1)
-        assert process.poll() is None
+    wait_until(lambda: process.poll() is not None or picture.exists())
     process.stdin.write(b"x")
     process.stdin.close()
-    assert process.wait(60) == ENDED and picture.read_bytes().startswith(b"\x89PNG")
+    assert process.wait(PATIENCE) == ENDED and picture.read_bytes().startswith(b"\x89PNG")
     assert list(picture.parent.iterdir()) == [picture]
 
 
@@ -164,8 +161,8 @@ def test_first_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the emulator is compiled, a terminal shows how far that is."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     terminal = on_a_terminal(build(tmp_path))
-    terminal.expect("Compiling the emulator", timeout=120)
-    terminal.expect("W", timeout=300)
+    terminal.expect("Compiling the emulator")
+    terminal.expect("W")
     terminal.expect(pexpect.EOF)
 
 
@@ -191,7 +188,7 @@ def test_signals(number: int, status: int, tmp_path: Path) -> None:
     while b"W" not in shown:
         shown += os.read(process.stdout.fileno(), 100)
     process.send_signal(number)
-    assert process.wait(60) == status
+    assert process.wait(PATIENCE) == status
     run(sys.executable, "-m", "imgtools", "check", image)
     back = tmp_path / "back"
     run(sys.executable, "-m", "imgtools", "convert", "-O", "raw", image, back)
@@ -200,7 +197,7 @@ def test_signals(number: int, status: int, tmp_path: Path) -> None:
 
 def on_a_terminal(image: Path, *words: str) -> pexpect.spawn:
     command = ["-m", "imgtools", "boot", "-f", "raw", str(image), *words]
-    return pexpect.spawn(sys.executable, command, timeout=60, dimensions=(30, 100))
+    return pexpect.spawn(sys.executable, command, timeout=PATIENCE, dimensions=(30, 100))
 
 
 def test_terminal(tmp_path: Path) -> None:
@@ -239,9 +236,9 @@ def test_serial_port_on_a_pty(tmp_path: Path) -> None:
     assert process.stderr is not None
     name = process.stderr.readline().decode().split()[-1]
     line = os.open(name, os.O_RDWR | os.O_NOCTTY)
-    time.sleep(2)
+    assert os.read(line, 1) == b"W"
     os.write(line, b"k")
-    assert process.wait(60) == ENDED
+    assert process.wait(PATIENCE) == ENDED
     os.close(line)
 
 

@@ -8,13 +8,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from boot_screen import LONGEST, MISSING, firmware
+from boot_screen import MISSING, firmware
 from linux_guests import initramfs, kernel
 
 import imgtools
 from emulator.machine.config import IDE, VIRTIO, Drive, PcConfig
 from emulator.machine.pc import Pc
-from tests.conftest import require_tool, run
+from tests.conftest import PATIENCE, require_tool, run
 
 GRUB = Path("/usr/lib/grub/i386-pc")
 MEBIBYTE = 1 << 20
@@ -68,7 +68,7 @@ def test_linux_by_grub(tmp_path: Path, bios: str, interface: str, image_format: 
     with imgtools.open(str(disk)) as node:
         config = PcConfig(drives=[Drive(node, interface)], bios=firmware(bios), serial=output.extend)
         with Pc(config) as machine:
-            late = threading.Timer(LONGEST, machine.end, (MISSING,))
+            late = threading.Timer(PATIENCE, machine.end, (MISSING,))
             late.start()
             machine.power_on()
             status = machine.run()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import socket
 import threading
 import time
 import urllib.error
@@ -16,8 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from boot_command import LONGEST, boot
+from boot_command import boot
 from linux_guests import initramfs, kernel
+
+from tests.conftest import PATIENCE, hold_port
 
 FILE = random.Random(1).randbytes(10 << 20)
 UPLOADED = 4 << 20
@@ -80,18 +81,12 @@ def server() -> Iterator[int]:
         server.shutdown()
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def fetch(url: str, results: list[bytes]) -> None:
     """What the guest serves, once it does; then the guest may end."""
-    end = time.monotonic() + LONGEST
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end and not results:
         try:
-            with urllib.request.urlopen(url, timeout=LONGEST) as answer:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
                 results.append(answer.read())
         except (OSError, urllib.error.URLError):
             time.sleep(0.5)
@@ -100,16 +95,16 @@ def fetch(url: str, results: list[bytes]) -> None:
 
 @pytest.mark.parametrize("card", ["e1000", "virtio"])
 def test_network(card: str, server: int, tmp_path: Path) -> None:
-    linux = kernel("amd64")
-    ram_disk = tmp_path / "initrd"
-    script = SCRIPT % {"port": server, "closed": free_port(), "uploaded": UPLOADED}
-    ram_disk.write_bytes(initramfs(linux, MODULES[card], script, {"lease": LEASE}))
-    forwarded, fetched = free_port(), []
-    client = threading.Thread(target=fetch, args=(f"http://127.0.0.1:{forwarded}/file", fetched))
-    client.start()
-    options = ["--kernel", linux.image, "--initrd", ram_disk, "--append", "console=ttyS0 quiet"]
-    done = boot("--network", card, "--forward", f"{forwarded}:80", *options)
-    client.join()
+    linux, ram_disk, fetched = kernel("amd64"), tmp_path / "initrd", []
+    with hold_port() as nobody, hold_port() as held:
+        closed, forwarded = (sock.getsockname()[1] for sock in (nobody, held))
+        script = SCRIPT % {"port": server, "closed": closed, "uploaded": UPLOADED}
+        ram_disk.write_bytes(initramfs(linux, MODULES[card], script, {"lease": LEASE}))
+        client = threading.Thread(target=fetch, args=(f"http://127.0.0.1:{forwarded}/file", fetched))
+        client.start()
+        options = ["--kernel", linux.image, "--initrd", ram_disk, "--append", "console=ttyS0 quiet"]
+        done = boot("--network", card, "--forward", f"{forwarded}:80", *options)
+        client.join()
     lines = done.output.splitlines()
     assert done.status == 0 and "SERVING" in lines, done.output[-2000:] + done.errors
     assert "LEASE 10.0.2.15 10.0.2.2 10.0.2.3" in lines

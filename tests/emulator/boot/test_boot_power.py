@@ -10,8 +10,8 @@ from linux_guests import initramfs, kernel
 
 from emulator.machine.config import LinuxBoot, PcConfig
 from emulator.machine.pc import Pc
+from tests.conftest import PATIENCE
 
-TIME_LIMIT = 180  # seconds
 LATE = 99
 SCRIPT = """
 echo $(cat /sys/class/rtc/rtc0/date /sys/class/rtc/rtc0/time) is the date
@@ -41,7 +41,7 @@ def test_power() -> None:
 
     boot = LinuxBoot(cloud.image.read_bytes(), disk, "console=ttyS0 quiet")
     with Pc(PcConfig(memory=256 << 20, serial=listen, linux=boot)) as machine:
-        timer = threading.Timer(TIME_LIMIT, lambda: machine.end(LATE))
+        timer = threading.Timer(PATIENCE, lambda: machine.end(LATE))
         timer.start()
         machine.power_on()
         status = machine.run()
@@ -50,7 +50,7 @@ def test_power() -> None:
     assert status == 0 and not answers, "\n".join(lines[-30:])
     dates = [line.removesuffix(" is the date") for line in lines if line.endswith("is the date")]
     shown = datetime.fromisoformat(dates[-1]).replace(tzinfo=UTC).timestamp()
-    assert len(dates) == 2 and abs(time.time() - shown) < TIME_LIMIT
+    assert len(dates) == 2 and abs(time.time() - shown) < PATIENCE
     assert sum(line == "tsc hpet acpi_pm are clocks" for line in lines) == 2
     taken = [line.split() for line in lines if "IO-APIC" in line or line.startswith("LOC:")]
     assert ["9:", "1", "IO-APIC", "9-fasteoi", "acpi"] in taken

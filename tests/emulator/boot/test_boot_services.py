@@ -15,7 +15,7 @@ from boot_screen import FIRMWARE, firmware
 import imgtools
 from emulator.machine.config import IDE, VIRTIO, Drive, PcConfig
 from emulator.machine.pc import Pc
-from tests.conftest import require_tool, run
+from tests.conftest import PATIENCE, require_tool, run
 
 GUESTS = Path(__file__).with_name("guests")
 SECTOR, SECTORS, PATTERN = 512, 2048, 64
@@ -42,7 +42,7 @@ def in_qemu(disk: Path) -> list[str]:
     machine = f"-accel tcg -m {MEMORY} -display none -debugcon stdio -serial null -monitor none -no-reboot"
     options = [*machine.split(), "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-drive", f"file={disk},format=raw"]
     command = [require_tool("qemu-system-x86_64"), *options]
-    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=100)
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
     assert done.returncode == EXIT, done
     return done.stdout.decode("latin-1").splitlines()
 

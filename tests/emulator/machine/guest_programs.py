@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from emulator.machine.bare import BareMachine
 from emulator.machine.programs import load
-from tests.conftest import cannot_run, require_tool
+from tests.conftest import PATIENCE, cannot_run, require_tool
 
 GUESTS = Path(__file__).with_name("guests")
 LINK = "-nostdlib -static -no-pie -Wl,--build-id=none,-z,noseparate-code,-z,noexecstack,-z,max-page-size=4096"
@@ -51,7 +51,7 @@ def run_natively(sources: list[Path], target: Path, bits: int, options: str) -> 
     """What the same code prints as a process of this host."""
     command = f"{require_tool('gcc')} -m{bits} {LINK} -I{GUESTS} {options} -o {target}"
     _run(*command.split(), *map(str, sources))
-    done = subprocess.run([str(target)], capture_output=True, timeout=60)
+    done = subprocess.run([str(target)], capture_output=True, timeout=PATIENCE)
     if done.returncode < 0:
         cannot_run(f"the host does not run programs of {bits} bits")
     return done.stdout.decode("latin-1")
@@ -75,7 +75,7 @@ def run_here(program: Path, command_line: str = "", *, memory: int = 128 << 20) 
 def run_qemu(program: Path, *, disk: bool = False) -> Outcome:
     how = ["-drive", f"file={program},format=raw"] if disk else ["-kernel", str(program)]
     command = [require_tool("qemu-system-x86_64"), *QEMU.split(), *how]
-    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
     return Outcome(done.stdout.decode("latin-1"), done.returncode)
 
 

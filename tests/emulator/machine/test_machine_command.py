@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from emulator.__main__ import main
+from tests.conftest import PATIENCE
 
 EXIT_STATUS = {"program": 2, "guest": 124}
 
@@ -48,7 +49,7 @@ def test_input(tmp_path: Path) -> None:
     # mov dx,3fdh; in al,dx; test al,1; jz; mov dl,f8h; in al,dx; out dx,al; out f4h,al
     program = sector(tmp_path / "boot", "bafd03 ec a801 74fb b2f8 ec ee e6f4")
     command = [sys.executable, "-m", "emulator", "run", str(program)]
-    done = subprocess.run(command, input=b"z", capture_output=True, timeout=120)
+    done = subprocess.run(command, input=b"z", capture_output=True, timeout=PATIENCE)
     assert (done.stdout, done.returncode) == (b"z", ord("z") * 2 + 1 & 0xFF)
 
 
@@ -59,7 +60,7 @@ def test_interrupt(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.read(1) == b"A"
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait(PATIENCE) == 130
 
 
 GUESTS = {

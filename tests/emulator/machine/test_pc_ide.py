@@ -14,7 +14,7 @@ import imgtools
 from emulator.machine.config import Drive, LinuxBoot, PcConfig
 from emulator.machine.pc import Pc
 from imgtools import create_image
-from tests.conftest import require_tool
+from tests.conftest import PATIENCE, require_tool
 
 SIZE = 4 << 20
 SECTOR = 512
@@ -36,7 +36,7 @@ def run_qemu(program: Path, disk: Path) -> str:
         [require_tool("qemu-system-x86_64"), *QEMU.split(), *how],
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=PATIENCE,
     )
     return done.stdout.decode("latin-1")
 

@@ -17,6 +17,7 @@ from emulator.native import Unit
 from emulator.native.build import build
 from emulator.native.cache import MAGIC, ObjectCache, default_directory
 from emulator.native.worker import compile_ir
+from tests.conftest import PATIENCE
 
 KEY = "ab" * 32
 PAYLOAD = b"machine code" * 100
@@ -264,6 +265,6 @@ def test_starts_at_the_same_time_build_once(tmp_path):
     root = Path(__file__).parents[3]
     environment = os.environ | {"PYTHONPATH": str(root)}
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(4)]
-    outputs = [process.communicate(timeout=60)[0] for process in running]
+    outputs = [process.communicate(timeout=PATIENCE)[0] for process in running]
     assert [output.splitlines()[-1] for output in outputs] == ["42"] * 4
     assert sum("built start 1 1" in output for output in outputs) == 1

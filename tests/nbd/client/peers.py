@@ -5,14 +5,13 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from imgtools.nbd import protocol as p
-from tests.conftest import require_tool
+from tests.conftest import require_tool, wait_until
+from tests.nbd.peers import listens_at
 
-PATIENCE = 20
 Answer = Callable[[socket.socket, tuple[int, ...]], None]
 
 
@@ -28,14 +27,11 @@ class Peer:
     def start(self) -> None:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + PATIENCE
-        while not self._listens():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.01)
+        wait_until(self._listens)
 
     def _listens(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as attempt:
-            return attempt.connect_ex(str(self.socket)) == 0
+        assert self.process.poll() is None, self.log.read_text()
+        return listens_at(self.socket)
 
     def kill(self) -> None:
         """End it at once, as a power failure does."""

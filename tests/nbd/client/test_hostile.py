@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
 from pathlib import Path
 
 import pytest
@@ -136,9 +135,7 @@ def test_a_status_beyond_the_disk_is_cut(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_silent_counts_as_dead(tmp_path: Path) -> None:
-    started = time.monotonic()
     with Liar(tmp_path, lambda connection, request: None) as liar:
         tree = {"driver": "nbd", "path": str(liar.socket), "timeout": "1"}
         with imgtools.open(tree) as node, pytest.raises(InputOutput, match="does not answer"):
             node.read(0, 512)
-    assert time.monotonic() - started < 10

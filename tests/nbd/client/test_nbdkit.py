@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import imgtools
 from imgtools.errors import ImageError, UnsupportedFeature
-from tests.conftest import Runner, cannot_run, require_tool, run
+from tests.conftest import Runner, cannot_run, require_tool, run, wait_until
 from tests.nbd.conftest import content_of
+from tests.nbd.peers import nbdkit_runs_in
 
 SERVE = (sys.executable, "-m", "imgtools", "nbd", "serve", "--engine", "nbdkit")
 
@@ -25,23 +25,13 @@ def nbdkit() -> None:
         cannot_run("nbdkit's Python plugin is not installed")
 
 
-def running() -> set[str]:
-    """The process ids of the nbdkits that are sources."""
-    found = subprocess.run(["pgrep", "-f", "nbdkit --unix .*imgtools-nbdkit-"], capture_output=True, text=True)
-    states = {pid: Path(f"/proc/{pid}/stat") for pid in found.stdout.split()}
-    return {pid for pid, path in states.items() if path.exists() and ") Z " not in path.read_text()}
-
-
-def test_a_plugin_is_started_used_and_stopped() -> None:
-    before = running()
+def test_a_plugin_is_started_used_and_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with imgtools.open("nbdkit:pattern?8M&filter=offset&offset=4096&range=1M", format="raw") as node:
         assert node.size == 1 << 20
         assert node.read(8, 8) == (4096 + 8).to_bytes(8, "big")
-        (started,) = running() - before
-    deadline = time.monotonic() + 20
-    while started in running() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert started not in running()
+        assert nbdkit_runs_in(tmp_path)
+    wait_until(lambda: not nbdkit_runs_in(tmp_path))
 
 
 def test_a_tree_of_options_and_writing() -> None:

@@ -15,7 +15,8 @@ import pytest
 import imgtools
 from imgtools.block.extent import READS_ZERO
 from imgtools.errors import ImageError, InputOutput, ReadOnly
-from tests.conftest import Runner, run
+from imgtools.nbd import session
+from tests.conftest import PATIENCE, Runner, run
 from tests.nbd.client.conftest import StartPeer
 from tests.nbd.conftest import content_of
 
@@ -159,16 +160,15 @@ def test_errors_of_the_server(tmp_path: Path, peer: StartPeer) -> None:
         node.write(0, b"the connection lives on")
 
 
-def test_threads_share_connections(peer: StartPeer) -> None:
-    server = peer("nbdkit", "--filter=delay", "pattern", "1M", "rdelay=300ms")
-    with imgtools.open(server.uri(), format="raw") as node:
-        threads = [threading.Thread(target=node.read, args=(number * 4096, 8)) for number in range(4)]
-        started = time.monotonic()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert time.monotonic() - started < 4 * 0.3, "one after the other"
+def test_threads_do_not_wait_for_each_other(peer: StartPeer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server answers none of four reads before all have come."""
+    monkeypatch.setattr(session, "FURTHER_PATIENCE", PATIENCE)
+    (come := tmp_path / "come").mkdir()
+    read = f"touch {come}/$4; until [ $(ls {come} | wc -l) = 4 ]; do sleep 0.01; done; head -c $3 /dev/zero"
+    facts = ("get_size=echo 1048576", "thread_model=echo parallel", "can_multi_conn=exit 0")
+    server = peer("nbdkit", "eval", *facts, f"pread={read}")
+    with imgtools.open(server.uri(), format="raw") as node, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda number: node.read(number * 4096, 8), range(4))) == [bytes(8)] * 4
 
 
 def test_a_server_that_lets_in_one_only(disk: Path, peer: StartPeer) -> None:
@@ -184,7 +184,7 @@ def test_a_server_that_lets_in_one_only(disk: Path, peer: StartPeer) -> None:
 
 def test_a_lost_connection_is_made_again(tmp_path: Path, peer: StartPeer, disk: Path) -> None:
     server = peer("qemu-nbd", "--format", disk.suffix[1:], disk)
-    tree = {"driver": "nbd", "server.type": "unix", "server.path": str(server.socket), "reconnect-delay": "10"}
+    tree = {"driver": "nbd", "server.type": "unix", "server.path": str(server.socket), "reconnect-delay": str(PATIENCE)}
     with imgtools.open(tree, writable=True) as node:
         node.write(0, b"before")
         node.flush()
@@ -203,7 +203,7 @@ def test_a_server_that_is_late(peer: StartPeer, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="No such file or directory"):
         imgtools.open(tree)
     with ThreadPoolExecutor(1) as pool:
-        opening = pool.submit(imgtools.open, {**tree, "open-timeout": "10"})
+        opening = pool.submit(imgtools.open, {**tree, "open-timeout": str(PATIENCE)})
         time.sleep(0.3)
         peer("nbdkit", "memory", "1M")
         opening.result().close()
