@@ -30,6 +30,9 @@ MAX_THREADS = 4
 FIRST_WITH_MAX_THREADS = (3, 12)
 ENDED_BY_SIGNAL = 8
 """What the library returns when its loop came to an end otherwise than by an unmount."""
+ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EROFS, errno.EOPNOTSUPP}
+"""What a file's user is told as it is; all else is EIO, as of the disk below: that a server is gone, for example, is
+no missing file."""
 PUNCH_HOLE, ZERO_RANGE = 0x02, 0x10
 """fallocate's modes; others only reserve space."""
 
@@ -69,7 +72,10 @@ def check_directory(directory: str) -> None:
     try:
         os.scandir(directory).close()
     except OSError as error:
-        raise from_os_error(error, f"could not mount on '{directory}'", directory) from error
+        failure = from_os_error(error, f"could not mount on '{directory}'", directory)
+        if error.errno == errno.ENOTCONN:
+            failure.hint = f"What was mounted there before has no server any more: imgtools umount {directory}"
+        raise failure from error
 
 
 class _Files(mfusepy.Operations):  # type: ignore[misc]  # the library's types are not exported
@@ -184,4 +190,4 @@ def _carried_out(verb: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
     try:
         return verb(*arguments, **more)
     except ImageError as error:
-        raise OSError(error.errno or errno.EIO, error.message) from error
+        raise OSError(error.errno if error.errno in ERRORS else errno.EIO, error.message) from error

@@ -6,6 +6,7 @@ this waits for it.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import subprocess
@@ -23,7 +24,10 @@ def unmount(directory: str, patience: float = 60) -> None:
     """Unmount `directory` and wait, for `patience` seconds, until its image is closed."""
     try:
         server = os.pidfd_open(int(os.readlink(os.path.join(directory, SERVER_LINK))))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOTCONN:
+            _take_away(directory)  # the process that served it was killed
+            return
         raise BadOption(f"'{directory}' is not a directory that imgtools has mounted", path=directory) from None
     try:
         _take_away(directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PATIENCE, Runner, cannot_run, has_ended, require_tool, run, wait_until
+from tests.nbd.serving import Server
 
 PROGRAM = (sys.executable, "-m", "imgtools")
 Mount = Callable[..., Path]
@@ -28,7 +30,7 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
     require_tool("fusermount3")
     mounted = []
 
-    def mount_image(image: Path, *options: str) -> Path:
+    def mount_image(image: Path | str, *options: str) -> Path:
         directory = tmp_path / f"mounted-{len(mounted)}"
         directory.mkdir()
         run(*PROGRAM, "mount", *options, image, directory)
@@ -118,6 +120,28 @@ def test_a_flushed_write_survives_a_kill(disk: tuple[Path, Path], mount: Mount, 
     wait_until(lambda: has_ended(server))
     run("fusermount3", "-u", directory)
     qemu_io(image, f"read -P 0x5a {3 * MIB} 65536", format="qcow2")
+
+
+def test_what_a_killed_server_leaves_can_be_taken_away(disk: tuple[Path, Path], mount: Mount) -> None:
+    directory = mount(disk[1])
+    server = os.pidfd_open(int(os.readlink(directory / ".imgtools-server")))
+    signal.pidfd_send_signal(server, signal.SIGKILL)
+    select.select([server], [], [])
+    os.close(server)
+    done = run(*PROGRAM, "mount", disk[1], directory, check=False)
+    assert done.returncode == 1 and f"imgtools umount {directory}\n" in done.stderr
+    unmount(directory)
+    assert not os.path.ismount(directory)
+    run(*PROGRAM, "mount", disk[1], directory)
+
+
+def test_a_disk_whose_server_is_gone_is_no_missing_file(disk: tuple[Path, Path], mount: Mount, tmp_path: Path) -> None:
+    with Server(tmp_path, disk[0], "-r") as server:
+        file = mount(server.uri, "-f", "raw") / "disk"
+        server.stop()
+        for _ in range(2):
+            with file.open("rb") as opened, pytest.raises(OSError, match="Input/output error"):
+                opened.read(1)
 
 
 def test_its_size_is_fixed(disk: tuple[Path, Path], mount: Mount) -> None:
