@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 
 class WebServer:
     """Serves `content` at every path but /none; `lie` names what it does wrong. `asked` has the ranges asked for."""
 
-    def __init__(self, content: bytes, lie: str = "") -> None:
+    def __init__(self, content: bytes, lie: str = "", *, certificates: Path | None = None) -> None:
         self.asked: list[tuple[int, int]] = []
         self.cookies: list[str | None] = []
+        self.credentials: list[str | None] = []
+        self.scheme = "http"
         handler = type("Handler", (_Handler,), {"content": content, "lie": lie, "server_of_test": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
+        if certificates is not None:
+            self.scheme = "https"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificates / "server-cert.pem", certificates / "server-key.pem")
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}/disk.img"
+        return f"{self.scheme}://127.0.0.1:{self.server.server_address[1]}/disk.img"
 
     def __enter__(self) -> WebServer:
         return self
@@ -46,6 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         first, last = int(found[1]), min(int(found[2]), len(self.content) - 1)
         self.server_of_test.asked.append((first, last))
         self.server_of_test.cookies.append(self.headers.get("Cookie"))
+        self.server_of_test.credentials.append(self.headers.get("Authorization"))
         is_later = len(self.server_of_test.asked) > 1
         if self.path == "/none":
             self.reply(404, b"no such thing")
@@ -81,12 +91,15 @@ class _Handler(BaseHTTPRequestHandler):
             shown = f"bytes {first}-{last}/{size + 1}"
         elif is_later and self.lie == "another version":
             tag = '"2"'
-        elif is_later and self.lie == "hangs up":
+        elif is_later and (
+            self.lie == "hangs up" or (self.lie == "hangs up once" and len(self.server_of_test.asked) == 2)
+        ):
             self.send_response(206)
             self.send_header("Content-Range", shown)
+            self.send_header("ETag", tag)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[:100])
+            self.wfile.write(body[:300_000] if self.lie == "hangs up once" else body[:100])
             self.close_connection = True
             return None
         elif is_later and self.lie == "short":

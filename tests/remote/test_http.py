@@ -13,7 +13,8 @@ import pytest
 import imgtools
 from imgtools.block.protocols import remote
 from imgtools.errors import ImageError, InputOutput, NotFound, ReadOnly
-from tests.conftest import PATIENCE, Runner
+from tests.conftest import PATIENCE, Runner, run
+from tests.nbd.certificates import make
 from tests.remote.server import WebServer
 
 MIB = 1 << 20
@@ -114,6 +115,12 @@ def test_more_than_was_asked_for_is_not_read() -> None:
             assert node.read(offset, 4096) == CONTENT[offset : offset + 4096]
 
 
+def test_an_answer_that_breaks_off_is_continued() -> None:
+    with WebServer(CONTENT, "hangs up once") as server, imgtools.open(server.url, format="raw") as node:
+        assert node.read(MIB, 3 * MIB) == CONTENT[MIB : 4 * MIB]
+        assert [first for first, _ in server.asked] == [0, MIB, MIB + remote.BLOCK]
+
+
 def test_what_is_not_there() -> None:
     with WebServer(CONTENT) as server:
         with pytest.raises(NotFound, match="answers 404"):
@@ -140,6 +147,28 @@ def test_options() -> None:
         assert set(server.cookies) == {"a=b"}
 
 
+def test_who_asks() -> None:
+    with WebServer(CONTENT) as server:
+        for url, options in (
+            (server.url.replace("//", "//me:p%40ss@"), {}),
+            (server.url, {"username": "me", "password": "p@ss"}),
+        ):
+            with imgtools.open({"driver": "http", "url": url, **options}) as node:
+                assert node.read(MIB, 3) == CONTENT[MIB : MIB + 3]
+                assert "p%40ss" not in node.filename
+        assert set(server.credentials) == {"Basic bWU6cEBzcw=="}
+
+
+def test_a_server_whose_certificate_nobody_has_signed(tmp_path: Path) -> None:
+    with WebServer(CONTENT, certificates=make(tmp_path / "pki")) as server:
+        words = (sys.executable, "-m", "imgtools", "info", "--image-opts")
+        options = f"driver=raw,file.driver=https,file.url={server.url}"
+        done = run(*words, options, check=False)
+        assert done.returncode == 1 and "certificate verify failed" in done.stderr and done.stderr.count("\n") == 1
+        done = run(*words, f"{options},file.sslverify=off")
+        assert done.stderr == "" and "virtual size: 5 MiB" in done.stdout
+
+
 def test_an_image_may_not_name_one(tmp_path: Path, qemu_img: Runner) -> None:
     with WebServer(CONTENT) as server:
         image = tmp_path / "top.qcow2"
@@ -154,7 +183,8 @@ def test_stores_that_fsspec_knows(tmp_path: Path) -> None:
     with imgtools.open({"driver": "fsspec", "url": f"file://{tmp_path}/disk"}) as node:
         assert node.read(0, node.size) == CONTENT
         assert node.read(MIB + 1, 7) == CONTENT[MIB + 1 : MIB + 8]
-    with pytest.raises(NotFound):
-        imgtools.open({"driver": "fsspec", "url": f"file://{tmp_path}/none"})
+    for url in (f"file://{tmp_path}/none", "memory://none"):
+        with pytest.raises(NotFound, match="No such file or directory"):
+            imgtools.open({"driver": "fsspec", "url": url})
     with pytest.raises(ImageError, match="Protocol not known"):
         imgtools.open({"driver": "fsspec", "url": "nonsense://bucket/disk"})

@@ -5,6 +5,8 @@ fsspec finds credentials as its implementation for the store does: in the enviro
 
 from __future__ import annotations
 
+import errno
+
 from imgtools.block.driver import Driver, Option
 from imgtools.block.protocols.remote import READAHEAD, RemoteNode
 from imgtools.errors import BadOption, ImageError, InputOutput, ReadOnly, UnsupportedFeature, from_os_error
@@ -50,6 +52,8 @@ class FsspecNode(RemoteNode):
 
 
 def _failure(error: Exception, what: str, url: str, offset: int | None = None) -> ImageError:
+    if isinstance(error, FileNotFoundError):
+        error = FileNotFoundError(errno.ENOENT, "")  # stores say no more than a part of the name
     failure = from_os_error(error if isinstance(error, OSError) else OSError(f"{error}"), what, url)
     failure.offset = offset
     return failure

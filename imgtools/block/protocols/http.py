@@ -7,6 +7,8 @@ is not believed.
 
 from __future__ import annotations
 
+from urllib.parse import unquote, urlsplit
+
 from imgtools.block.driver import Driver, Option
 from imgtools.block.protocols.remote import BLOCK, READAHEAD, RemoteNode
 from imgtools.errors import AccessDenied, BadOption, ImageError, InputOutput, NotFound, ReadOnly, UnsupportedFeature
@@ -25,7 +27,7 @@ TIMEOUT = 30
 CONNECTIONS = 8
 REDIRECTS = 5
 TRIES = 3
-"""Attempts at a request whose connection fails."""
+"""Further attempts at a request whose connection fails, and at the rest of an answer that breaks off."""
 PARTIAL, WHOLE, NOT_SATISFIABLE = 206, 200, 416
 LARGEST_SIZE = (1 << 63) - 1
 
@@ -45,9 +47,16 @@ class HttpNode(RemoteNode):
         self._open()
 
     def fetch(self, offset: int, buffer: memoryview) -> None:
-        with self._ask(offset, len(buffer)) as response:
-            self._check(response, offset, len(buffer))
-            self._receive(response, buffer, offset)
+        failures = 0
+        while buffer:
+            with self._ask(offset, len(buffer)) as response:
+                self._check(response, offset, len(buffer))
+                got, failure = self._receive(response, buffer)
+            offset, buffer = offset + got, buffer[got:]
+            if failure is not None:
+                failures += 1
+                if failures > TRIES:
+                    raise self._failure(failure, offset)
 
     def close(self) -> None:
         self.pool.clear()
@@ -68,7 +77,8 @@ class HttpNode(RemoteNode):
             first = min(BLOCK, self.size)
             self._check(response, 0, first)
             content = bytearray(first)
-            self._receive(response, memoryview(content), 0)
+            got, _ = self._receive(response, memoryview(content))
+        self.fetch(got, memoryview(content)[got:])
         self._blocks[0] = bytes(content)
 
     def _ask(self, offset: int, length: int) -> BaseHTTPResponse:
@@ -104,21 +114,22 @@ class HttpNode(RemoteNode):
             raise self._failure(f"the server says that the file has {size[:40]} bytes", 0)
         return int(first), int(last), int(size)
 
-    def _receive(self, response: BaseHTTPResponse, buffer: memoryview, offset: int) -> None:
-        """Fill `buffer`; what the server may send beyond it is not read."""
+    def _receive(self, response: BaseHTTPResponse, buffer: memoryview) -> tuple[int, str | None]:
+        """Fill `buffer`; what the server may send beyond it is not read. How many bytes came, and why not all."""
         from urllib3.exceptions import HTTPError
 
         got = 0
         try:
             while got < len(buffer):
-                count = response.readinto(buffer[got:])
+                count = response.readinto(buffer[got : got + BLOCK])  # of a piece that breaks off nothing is left
                 if not count:
-                    raise self._failure(f"the answer ends after {got} of {len(buffer)} bytes", offset)
+                    return got, f"the answer ends after {got} of {len(buffer)} bytes"
                 got += count
             if response.length_remaining == 0:
                 response.release_conn()  # for the next request; else it is closed
         except (HTTPError, OSError) as error:
-            raise self._failure(plain(error), offset) from error
+            return got, plain(error)
+        return got, None
 
     def _refusal(self, response: BaseHTTPResponse, offset: int) -> ImageError:
         kinds: dict[int, type[ImageError]] = {401: AccessDenied, 403: AccessDenied, 404: NotFound, 410: NotFound}
@@ -136,11 +147,23 @@ def version_of(response: BaseHTTPResponse) -> str | None:
 
 def plain(error: Exception) -> str:
     """The innermost reason for a failure, in a few words."""
-    reason = getattr(error, "reason", None)
-    if isinstance(reason, Exception):
-        return plain(reason)
+    for reason in (getattr(error, "reason", None), *error.args[1:]):
+        if isinstance(reason, Exception):
+            return plain(reason)
     text = str(error).rpartition("): ")[2]
     return "".join(filter(str.isprintable, text))[:200]
+
+
+def without_credentials(url: str) -> tuple[str, str, str]:
+    """A URL without the user and the password that it may have, and those."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise BadOption(f"'{url}' is not a URL", path=url) from None
+    if "@" not in parts.netloc:
+        return url, "", ""
+    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    return plain.geturl(), unquote(parts.username or ""), unquote(parts.password or "")
 
 
 class HttpDriver(Driver):
@@ -173,16 +196,19 @@ class HttpDriver(Driver):
             raise BadOption(f"The '{self.name}' block driver requires a url")
         if context.writable:
             raise ReadOnly("images on web servers can only be read", path=options["url"])
+        url, username, password = without_credentials(options["url"])
         headers = {"Cookie": options["cookie"]} if "cookie" in options else {}
-        if "username" in options:
-            headers |= urllib3.make_headers(basic_auth=f"{options['username']}:{options.get('password', '')}")
+        if username := options.get("username", username):
+            headers |= urllib3.make_headers(basic_auth=f"{username}:{options.get('password', password)}")
+        if not options.get("sslverify", True):
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user has asked for it
         pool = urllib3.PoolManager(
             maxsize=CONNECTIONS,
             retries=urllib3.Retry(TRIES, redirect=REDIRECTS, backoff_factor=0.1),
             timeout=options.get("timeout", TIMEOUT),
             cert_reqs="CERT_REQUIRED" if options.get("sslverify", True) else "CERT_NONE",
         )
-        return HttpNode(options["url"], pool, headers, options.get("readahead", READAHEAD))
+        return HttpNode(url, pool, headers, options.get("readahead", READAHEAD))
 
     def parse_name(self, name: str) -> dict[str, Any]:
         return {"url": name}
