@@ -1,14 +1,16 @@
-"""What is left of an image when its writer dies: replayed at every write.
+"""What is left of an image when its writer dies, or the machine loses its power: replayed at every write.
 
 `RecordingStorage` logs what reaches the file. `survives_crashes` runs a script of operations on one, then takes
-every prefix of the log, also with its last write torn at a sector's border, as the file that a crash leaves behind:
-the image must open, hold every byte that was flushed before, and its check may report leaks but no corruption;
-repairing the leaks must leave none.
+every prefix of the log, also with its last write torn at a sector's border, as the file that a crash leaves behind;
+and, for a power cut, any part of what was written since the last flush. The image must open, hold every byte that was
+flushed before, and its check may report leaks but no corruption; repairing the leaks must leave none.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from imgtools.align import round_down
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 SECTOR = 512
 """Disks write sectors whole."""
+
+PAGE = 4096
+"""Systems write files page by page, in any order."""
+POWER_CUTS = 6
+"""Power cuts tried between two flushes."""
 
 Event = tuple[str, int, bytes]
 """("write", offset, data), ("truncate", size, b""), or ("flush", 0, b"")."""
@@ -64,10 +71,45 @@ class RecordingStorage(MemoryNode):
                     torn = MemoryNode("replay", state.content)
                     torn.write(where, data[: border - where])
                     yield count, "torn", torn.content
-                state.write(where, data)
-            elif verb == "truncate":
-                state.truncate(where)
+            _replay(state, [(verb, where, data)])
             yield count, "whole", bytearray(state.content)
+
+    def contents_after_power_cuts(self, chance: random.Random) -> Iterator[tuple[int, str, bytearray]]:
+        """What a power cut can leave, likewise: of the pages written since the last flush some, all or none of
+        the sizes that the file was given since then."""
+        state, since = MemoryNode("replay", self.base), list[Event]()
+        for position, event in enumerate([*self.log, ("flush", 0, b"")]):
+            if event[0] != "flush":
+                since.append(event)
+                continue
+            for _ in range(POWER_CUTS if since else 0):
+                begun = chance.choice((len(since), chance.randint(1, len(since))))
+                survivors = MemoryNode("replay", state.content)
+                _replay(survivors, _after_power_cut(since[:begun], chance))
+                yield position - len(since) + begun, "power cut", survivors.content
+            _replay(state, since)
+            since.clear()
+
+
+def _after_power_cut(events: list[Event], chance: random.Random) -> Iterator[Event]:
+    """Those of the events since the last flush that had reached the disk: of the latest most, of the first few."""
+    sizes = chance.choice((0, len(events)))
+    for number, (verb, where, data) in enumerate(events, 1):
+        if verb == "truncate" and number <= sizes:
+            yield verb, where, data
+        elif verb == "write":
+            for page in range(round_down(where, PAGE), where + len(data), PAGE):
+                start = max(where, page)
+                if chance.random() < number / len(events):
+                    yield verb, start, data[start - where : page + PAGE - where]
+
+
+def _replay(storage: MemoryNode, events: Iterable[Event]) -> None:
+    for verb, where, data in events:
+        if verb == "write":
+            storage.write(where, data)
+        elif verb == "truncate":
+            storage.truncate(where)
 
 
 class _Moment:
@@ -85,8 +127,8 @@ def survives_crashes(subject: Subject, operations: Iterable[Operation]) -> int:
     subject.create(storage)
     storage.start_recording()
     moments = _perform(subject, storage, operations)
-    crashes = 0
-    for begun, how, content in storage.contents_after():
+    crashes, chance = 0, random.Random(1)
+    for begun, how, content in chain(storage.contents_after(), storage.contents_after_power_cuts(chance)):
         known = [moment for moment in moments if moment.position <= begun]
         last_flush = max(index for index, moment in enumerate(known) if moment.flushed)
         # The operation that was under way when the crash came may have been done in part.

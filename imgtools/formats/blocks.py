@@ -4,6 +4,9 @@ A format says where a block lies (`locate`), and how one is added that lies nowh
 that finds rows of blocks, or adds them, quicker than block by block says that, too (`runs`, `add_run`).
 Those of them that can be written have no backing files: what lies nowhere is zero, so zeroing leaves it there.
 Existing blocks are read and written in parallel; tables, and whatever adds blocks, go under one lock.
+
+New blocks are in the table in memory only until a flush, or until the image is closed. Then the file's table gets
+them, behind a barrier: whatever reaches the file before a power cut, it lists no block that is not there.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ NOWHERE, ZEROES, PACKED = -1, -2, -3
 """In place of a position: the block is not in this image; it reads as zeroes; it is stored compressed."""
 RUNS_AT_ONCE = 256
 """Runs of blocks that are looked up while the lock is held."""
+MAX_UNLISTED = 4096
+"""Runs of new blocks that may wait for being listed in the file."""
 
 Piece = tuple[int, int, int]
 """(start, length, position in the file of the first byte, or one of the above)."""
@@ -44,6 +49,8 @@ class BlockNode(Layer):
         self.children["file"] = storage
         self.block_size = block_size
         self.lock = RLock()
+        self.unlisted: list[tuple[int, int]] = []
+        """New blocks that the file's table lacks, in runs: (first block, count)."""
 
     # What a format says.
 
@@ -63,6 +70,10 @@ class BlockNode(Layer):
         """Store `data` at `start`, in blocks of which none has a place. Called under the lock."""
         for at, count, _ in self._single_blocks(start, len(data)):
             self.add(at // self.block_size, at % self.block_size, data[at - start : at - start + count])
+
+    def write_entries(self, block: int, count: int) -> None:
+        """Write the table's entries of some blocks, as they are in memory, to the file. Called under the lock."""
+        raise NotImplementedError
 
     def entry_offset(self, block: int) -> int | None:
         """Where in the file the table says where that block lies."""
@@ -124,7 +135,14 @@ class BlockNode(Layer):
                 self.storage.discard(position, count)
 
     def flush(self) -> None:
+        self.list_blocks()
         self.storage.flush()
+
+    def close(self) -> None:
+        try:
+            self.list_blocks()
+        finally:
+            super().close()
 
     def layer_extents(self, offset: int, length: int) -> Iterator[Extent]:
         self.check_range(offset, length)
@@ -198,6 +216,24 @@ class BlockNode(Layer):
                     self.storage.write(position, part)
                 else:
                     self.add_run(at, part)
+
+    def list_later(self, block: int, count: int) -> None:
+        """New blocks are in the file, and in the table in memory. Called under the lock."""
+        if self.unlisted and sum(self.unlisted[-1]) == block:
+            block, before = self.unlisted.pop()
+            count += before
+        self.unlisted.append((block, count))
+        if len(self.unlisted) > MAX_UNLISTED:
+            self.list_blocks()
+
+    def list_blocks(self) -> None:
+        """Have the file's table point to all blocks, once they are on stable storage."""
+        with self.lock:
+            if self.unlisted:
+                self.storage.flush()
+                for block, count in self.unlisted:
+                    self.write_entries(block, count)
+                self.unlisted.clear()
 
     def _check_write(self, offset: int, length: int) -> None:
         if self.read_only:

@@ -1,4 +1,5 @@
-"""Tables of the formats that are only read: of one level, or a first one of offsets of second ones, of entries."""
+"""Tables of integers: how they stand in a file, and, for formats that are only read, the two shapes that they have:
+of one level, or a first one of offsets of second ones, of entries."""
 
 from __future__ import annotations
 
@@ -17,10 +18,25 @@ MAX_CACHED_BYTES = 32 << 20
 """Bytes of second tables that are kept."""
 
 
+def to_native(data: bytes, code: str, *, big: bool) -> array[int]:
+    """The integers that stand in `data`, in the byte order of the file; `code` is array's, "I" or "Q"."""
+    values = array(code, data)
+    if big == (sys.byteorder == "little"):
+        values.byteswap()
+    return values
+
+
+def to_disk(values: array[int], *, big: bool) -> bytes:
+    """The bytes of `values` in the byte order of the file."""
+    if big == (sys.byteorder == "little"):
+        values = values[:]
+        values.byteswap()
+    return values.tobytes()
+
+
 def read_table(storage: Storage, offset: int, count: int, *, code: str, big: bool, name: str) -> array[int]:
     """The entries of a table; `code` is array's, "I" or "Q". Raises CorruptImage where it is not in the file."""
-    table = array(code)
-    length = count * table.itemsize
+    length = count * array(code).itemsize
     if length > MAX_TABLE_BYTES or offset + length > storage.size:
         raise CorruptImage(
             f"the {name} of {length} bytes at {offset:#x} is too large, or not in the file",
@@ -28,10 +44,7 @@ def read_table(storage: Storage, offset: int, count: int, *, code: str, big: boo
             offset=offset,
             structure=name,
         )
-    table.frombytes(storage.read(offset, length))
-    if big == (sys.byteorder == "little"):
-        table.byteswap()
-    return table
+    return to_native(storage.read(offset, length), code, big=big)
 
 
 class TwoLevels:

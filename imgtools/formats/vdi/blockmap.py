@@ -1,14 +1,15 @@
 """VDI's block map: for each block of the disk, the number of the block of the file that holds it.
 
-The map of a terabyte is 4 MiB, but that of the largest disk 2 GiB, so it is read and kept in pages. Changes go
-to the file at once: a page never holds what the file does not, and may be dropped at any time.
+The map of a terabyte is 4 MiB, but that of the largest disk 2 GiB, so it is read and kept in pages. One that was
+changed is kept until the change is in the file; the others may be dropped at any time.
 Not safe for several threads by itself: the node calls it under its lock.
 """
 
 from __future__ import annotations
 
-import sys
 from array import array
+
+from imgtools.formats.tables import to_disk, to_native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class BlockMap:
         self.offset = offset
         self.count = count
         self._pages: dict[int, array[int]] = {}
+        self.changed: set[int] = set()
+        """Pages with entries that the file lacks."""
 
     def __getitem__(self, block: int) -> int:
         return self._page(block // PAGE)[block % PAGE]
@@ -66,25 +69,40 @@ class BlockMap:
                 yield first, at - start, entry
             first += at - start
 
-    def store(self, block: int, entries: array[int]) -> None:
-        """Set the entries from `block` on, in the file and then here."""
-        self.storage.write(self.offset + 4 * block, to_bytes(entries))
-        for index, entry in enumerate(entries, block):
-            if index // PAGE in self._pages:
-                self._pages[index // PAGE][index % PAGE] = entry
+    def set(self, block: int, entries: array[int]) -> None:
+        """Set the entries from `block` on; `write` takes them to the file."""
+        done = 0
+        for number, start, stop in _pages_of(block, len(entries)):
+            self.changed.add(number)
+            self._page(number)[start:stop] = entries[done : done + stop - start]
+            done += stop - start
+
+    def write(self, block: int, count: int) -> None:
+        """Write the entries of `count` blocks to the file."""
+        for number, start, stop in _pages_of(block, count):
+            entries = to_disk(self._page(number)[start:stop], big=False)
+            self.storage.write(self.offset + 4 * (number * PAGE + start), entries)
 
     def _page(self, number: int) -> array[int]:
         page = self._pages.get(number)
         if page is None:
             first = number * PAGE
-            page = array("I", bytes(4 * min(PAGE, self.count - first)))
-            self.storage.readinto(self.offset + 4 * first, memoryview(page).cast("B"))
-            if sys.byteorder == "big":
-                page.byteswap()
+            data = self.storage.read(self.offset + 4 * first, 4 * min(PAGE, self.count - first))
+            page = to_native(data, "I", big=False)
             if len(self._pages) >= MAX_PAGES:
-                self._pages.clear()
+                self._pages = {kept: self._pages[kept] for kept in self.changed if kept in self._pages}
             self._pages[number] = page
         return page
+
+
+def _pages_of(block: int, count: int) -> Iterator[tuple[int, int, int]]:
+    """The pages that have the entries of `count` blocks, and from where to where: (page, start, stop)."""
+    end = block + count
+    while block < end:
+        number, start = divmod(block, PAGE)
+        stop = min(PAGE, start + end - block)
+        yield number, start, stop
+        block += stop - start
 
 
 def _end_of_holes(page: array[int], start: int, stop: int) -> int:
@@ -120,11 +138,3 @@ def _end_of_likeness(page: array[int], at: int, stop: int, expected: Callable[[i
         else:
             step, growing = count // 2, False
     return at
-
-
-def to_bytes(entries: array[int]) -> bytes:
-    """Entries as they stand in the file."""
-    if sys.byteorder == "big":
-        entries = entries[:]
-        entries.byteswap()
-    return entries.tobytes()

@@ -106,8 +106,9 @@ class Check:
         for block, gap in zip(moving, gaps, strict=True):
             data = node.read(block * node.block_size, min(node.block_size, node.size - block * node.block_size))
             node.storage.write(node.position_of(gap), data)
-            node.storage.flush()
-            node.map.store(block, array("I", (gap,)))
+            node.map.set(block, array("I", (gap,)))
+            node.list_later(block, 1)
+            node.list_blocks()
         node.storage.flush()
         node.set_allocated(self.mapped)
         node.storage.truncate(node.position_of(self.mapped))

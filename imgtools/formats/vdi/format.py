@@ -7,7 +7,7 @@ from array import array
 from imgtools.align import round_up
 from imgtools.block.format import Format, Measure, Option
 from imgtools.errors import UnsupportedFeature
-from imgtools.formats.vdi.blockmap import to_bytes
+from imgtools.formats.tables import to_disk
 from imgtools.formats.vdi.header import BLOCK_SIZE, MAX_DISK_SIZE, SECTOR, new_header
 from imgtools.formats.vdi.node import VdiNode
 
@@ -45,7 +45,9 @@ class Vdi(Format):
             storage.write(0, new_header(size, static=static))
             for first in range(0, blocks, MAP_PIECE):
                 count = min(MAP_PIECE, blocks - first)
-                entries = to_bytes(array("I", range(first, first + count))) if static else b"\xff" * (4 * count)
+                entries = (
+                    to_disk(array("I", range(first, first + count)), big=False) if static else b"\xff" * (4 * count)
+                )
                 storage.write(SECTOR + 4 * first, entries)
             end_of_map = SECTOR + round_up(4 * blocks, SECTOR)
             storage.truncate(end_of_map + blocks * BLOCK_SIZE if static else end_of_map)

@@ -1,8 +1,8 @@
 """A VDI image as a disk.
 
 Invariants:
-- A block is written before the map points to it, and `blocks_allocated` counts it before the map does. Whoever
-  opens the image after a crash in between finds a block that nobody uses (a leak), never one used twice.
+- A block is on stable storage before the map points to it, and `blocks_allocated` counts it before the map does.
+  Whoever opens the image after a crash in between finds a block that nobody uses (a leak), never one used twice.
 - A new block takes the number behind the highest one that the map holds, whatever `blocks_allocated` says; what an
   earlier crash left in the file there is overwritten with zeroes first.
 - Blocks are given back to nobody: zeroing and discarding make holes in them, so that they stay numbered
@@ -105,7 +105,7 @@ class VdiNode(BlockNode, Checkable):
     # New blocks. All of this runs under the lock.
 
     def add_run(self, start: int, data: memoryview) -> None:
-        """Store `data` in blocks that do not exist yet, in one piece: the blocks, the header, the map."""
+        """Store `data` in blocks that do not exist yet, in one piece."""
         block, within = divmod(start, self.block_size)
         count = -(-(within + len(data)) // self.block_size)
         number = self._next_number() if self._next is None else self._next
@@ -118,8 +118,17 @@ class VdiNode(BlockNode, Checkable):
             )
         self._fill(number, count, within, data)
         self.set_allocated(number + count)
-        self.map.store(block, array("I", range(number, number + count)))
+        self.map.set(block, array("I", range(number, number + count)))
         self._next = number + count
+        self.list_later(block, count)
+
+    def write_entries(self, block: int, count: int) -> None:
+        self.map.write(block, count)
+
+    def list_blocks(self) -> None:
+        with self.lock:
+            super().list_blocks()
+            self.map.changed.clear()
 
     def _next_number(self) -> int:
         """One more than the highest number in the map."""

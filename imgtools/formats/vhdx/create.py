@@ -7,11 +7,11 @@ As in QEMU's, the blocks of a fixed image are "zero" at first and get their plac
 from __future__ import annotations
 
 import random
-import sys
 from array import array
 
 from imgtools.align import is_power_of_two, round_up
 from imgtools.errors import BadOption
+from imgtools.formats.tables import to_disk
 from imgtools.formats.vhdx import header as head
 from imgtools.formats.vhdx.checksum import sealed
 from imgtools.formats.vhdx.header import MIB
@@ -113,9 +113,7 @@ def _table(blocks: int, chunk_ratio: int, block_size: int, first: int | None, st
             )
         if stop < blocks:
             table.append(0)
-    if sys.byteorder == "big":
-        table.byteswap()
-    return table.tobytes()
+    return to_disk(table, big=False)
 
 
 def _metadata(size: int, block_size: int, flags: int) -> bytes:

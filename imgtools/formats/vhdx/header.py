@@ -70,9 +70,13 @@ class Layout:
         self.bat_entries = self.blocks + max(0, self.blocks - 1) // self.chunk_ratio
         self._check_bat(storage)
 
+    def entry_index(self, block: int) -> int:
+        """Which of the table's entries is that of a block."""
+        return block + block // self.chunk_ratio
+
     def entry_offset(self, block: int) -> int:
-        """Where in the file the table's entry of a block lies."""
-        return self.bat_offset + 8 * (block + block // self.chunk_ratio)
+        """Where in the file that entry lies."""
+        return self.bat_offset + 8 * self.entry_index(block)
 
     def _read_regions(self, storage: Storage) -> None:
         for offset in REGION_TABLES:

@@ -4,19 +4,17 @@ Invariants:
 - A log that is not empty is replayed before anything else is believed: in the file where it is opened for writing, and
   in an overlay of it in memory where it is only read.
 - The first write changes the GUIDs by which others notice that the file, and the disk, is not what it was.
-- A new block begins at the file's end and is written before its entry in the table, which is eight bytes in one
-  sector; such an entry needs no log. After a crash in between there is space that nobody uses.
+- A new block begins at the file's end and is on stable storage before its entry in the table, which is eight bytes in
+  one sector; such an entry needs no log. After a crash in between there is space that nobody uses.
 """
 
 from __future__ import annotations
-
-import sys
-from array import array
 
 from imgtools.align import round_up
 from imgtools.block.format import Checkable, CheckResult, Finding
 from imgtools.errors import CorruptImage
 from imgtools.formats.blocks import NOWHERE, BlockNode
+from imgtools.formats.tables import to_disk, to_native
 from imgtools.formats.vhdx.header import MIB, NO_LOG, Headers, Layout, random_guid
 
 TYPE_CHECKING = False
@@ -42,10 +40,7 @@ class VhdxNode(BlockNode, Checkable):
         self.layout = layout = Layout(storage)
         super().__init__(storage, layout.size, layout.block_size, writable=writable)
         self.cluster_size = self.block_size
-        self.table = array("Q", (0,)) * layout.bat_entries
-        storage.readinto(layout.bat_offset, memoryview(self.table).cast("B"))
-        if sys.byteorder == "big":
-            self.table.byteswap()
+        self.table = to_native(storage.read(layout.bat_offset, 8 * layout.bat_entries), "Q", big=False)
         self.metadata_end = max(
             layout.bat_offset + layout.bat_length,
             layout.metadata_offset + layout.metadata_length,
@@ -55,7 +50,7 @@ class VhdxNode(BlockNode, Checkable):
         self._sound = False
 
     def locate(self, block: int) -> int:
-        entry = self.table[block + block // self.layout.chunk_ratio]
+        entry = self.table[self.layout.entry_index(block)]
         state = entry & STATE
         if state < FULLY_PRESENT:
             return NOWHERE
@@ -80,9 +75,12 @@ class VhdxNode(BlockNode, Checkable):
         start = round_up(max(storage.size, self.metadata_end), MIB)
         storage.truncate(start + self.block_size)
         storage.write(start + within, data)
-        entry = start | FULLY_PRESENT
-        storage.write(self.layout.entry_offset(block), entry.to_bytes(8, "little"))
-        self.table[block + block // self.layout.chunk_ratio] = entry
+        self.table[self.layout.entry_index(block)] = start | FULLY_PRESENT
+        self.list_later(block, 1)
+
+    def write_entries(self, block: int, count: int) -> None:
+        first, last = self.layout.entry_index(block), self.layout.entry_index(block + count - 1)
+        self.storage.write(self.layout.entry_offset(block), to_disk(self.table[first : last + 1], big=False))
 
     def written(self) -> None:
         if self._changed:

@@ -13,9 +13,10 @@ from imgtools.align import round_up
 from imgtools.block.gate import combine, has_protocol
 from imgtools.block.graph import Context, open_tree
 from imgtools.errors import BadOption
+from imgtools.formats.tables import to_disk
 from imgtools.formats.vmdk.descriptor import NO_PARENT, build
 from imgtools.formats.vmdk.extents import SECTOR
-from imgtools.formats.vmdk.grains import MAX_DIRECTORY_ENTRIES, to_disk
+from imgtools.formats.vmdk.grains import MAX_DIRECTORY_ENTRIES
 from imgtools.formats.vmdk.header import DESCRIPTOR_SECTORS, Geometry
 from imgtools.formats.vmdk.node import new_cid
 
@@ -138,4 +139,4 @@ def _make_extent(storage: Storage, size: int, flat: bool, options: dict[str, Any
     storage.write(0, geometry.header(compressed=compressed, zeroed_grains=bool(options.get("zeroed_grain"))))
     storage.truncate(geometry.overhead * SECTOR)
     for directory in (geometry.rgd_offset, geometry.gd_offset):
-        storage.write(directory * SECTOR, to_disk(array("I", geometry.table_places(directory))))
+        storage.write(directory * SECTOR, to_disk(array("I", geometry.table_places(directory)), big=False))

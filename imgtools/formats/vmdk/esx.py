@@ -11,8 +11,9 @@ from array import array
 
 from imgtools.align import div_up
 from imgtools.errors import CorruptImage, InvalidFormat, OutOfBounds, UnsupportedFeature
+from imgtools.formats.tables import to_native
 from imgtools.formats.vmdk.extents import SECTOR
-from imgtools.formats.vmdk.grains import ZEROED, GrainExtent, check_geometry, read_array, to_native
+from imgtools.formats.vmdk.grains import ZEROED, GrainExtent, check_geometry, read_array
 from imgtools.formats.vmdk.records import COWD_HEADER, SESPARSE_HEADER, SESPARSE_VOLATILE_HEADER
 from imgtools.sizes import LARGEST
 
@@ -114,7 +115,7 @@ class SeSparseExtent(GrainExtent):
 
     def decode(self, data: bytes) -> array[int]:
         """The table's entries, turned into the sectors of the grains."""
-        table = to_native(data, "Q")
+        table = to_native(data, "Q", big=False)
         first = self.header.grains_offset
         for position, entry in enumerate(table):
             if not entry:
@@ -139,7 +140,7 @@ def _read_sesparse_header(storage: Storage) -> Any:
     _demand(storage, grain == SESPARSE_GRAIN_SECTORS, f"Unsupported grain size: {grain}")
     _demand(storage, table == SESPARSE_TABLE_SECTORS, f"Unsupported grain table size: {table}")
     _demand(storage, header.flags == 0, f"Unsupported flags: {header.flags:#018x}")
-    reserved = " ".join(f"{value:#018x}" for value in to_native(header.reserved, "Q"))
+    reserved = " ".join(f"{value:#018x}" for value in to_native(header.reserved, "Q", big=False))
     _demand(storage, not any(header.reserved), f"Unsupported reserved bits: {reserved}")
     _demand(storage, not any(header.padding), "Unsupported non-zero const header padding")
     places = (header.volatile_header_offset, header.gd_offset, header.grain_tables_offset, header.grains_offset)

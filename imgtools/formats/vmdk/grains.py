@@ -19,6 +19,7 @@ from imgtools.align import div_up
 from imgtools.block.extent import DATA, HOLE, ZERO, Extent
 from imgtools.block.node import fill_zero
 from imgtools.errors import CorruptImage, OutOfBounds
+from imgtools.formats.tables import to_native
 from imgtools.formats.vmdk.extents import SECTOR, DiskExtent
 
 TYPE_CHECKING = False
@@ -39,24 +40,6 @@ CACHE_SIZE = 8 << 20
 BATCH_SIZE = 512 << 10
 """Bytes of grain tables read in one go when a long range is looked at."""
 
-LITTLE_ENDIAN_HOST = sys.byteorder == "little"
-
-
-def to_native(data: bytes, typecode: str = "I") -> array[int]:
-    """The integers in little-endian `data`."""
-    values = array(typecode, data)
-    if not LITTLE_ENDIAN_HOST:
-        values.byteswap()
-    return values
-
-
-def to_disk(values: array[int]) -> bytes:
-    """The bytes of `values`, little-endian."""
-    if not LITTLE_ENDIAN_HOST:
-        values = values[:]
-        values.byteswap()
-    return values.tobytes()
-
 
 def read_array(storage: Storage, sector: int, entries: int, structure: str, typecode: str = "I") -> array[int]:
     """A table of `entries` integers at `sector`, all of which must lie inside the file."""
@@ -68,7 +51,7 @@ def read_array(storage: Storage, sector: int, entries: int, structure: str, type
             offset=start,
             structure=structure,
         )
-    return to_native(storage.read(start, length), typecode)
+    return to_native(storage.read(start, length), typecode, big=False)
 
 
 def table_runs(table: array[int], first: int, last: int, step: int) -> Iterator[tuple[int, int, int]]:
@@ -193,7 +176,7 @@ class GrainExtent(DiskExtent):
 
     def decode(self, data: bytes) -> array[int]:
         """The entries of the table in `data`."""
-        return to_native(data)
+        return to_native(data, "I", big=False)
 
     def make_room(self) -> None:
         """Let go of the tables that were read longest ago if there are too many."""

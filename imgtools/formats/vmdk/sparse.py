@@ -16,6 +16,7 @@ from bisect import bisect_right
 from imgtools.align import div_up, round_up
 from imgtools.block.node import ZEROES
 from imgtools.errors import CorruptImage, OutOfBounds
+from imgtools.formats.tables import to_disk
 from imgtools.formats.vmdk.extents import SECTOR
 from imgtools.formats.vmdk.grains import (
     UNALLOCATED,
@@ -25,7 +26,6 @@ from imgtools.formats.vmdk.grains import (
     read_array,
     run_of,
     table_runs,
-    to_disk,
 )
 from imgtools.formats.vmdk.header import REDUNDANT_DIRECTORY, ZEROED_GRAINS
 
@@ -239,8 +239,8 @@ class SparseExtent(GrainExtent):
             if self.directory_changed:
                 self.storage.flush()
                 if self.redundant is not None:
-                    self.storage.write(self.header.rgd_offset * SECTOR, to_disk(self.redundant))
-                self.storage.write(self.header.gd_offset * SECTOR, to_disk(self.directory))
+                    self.storage.write(self.header.rgd_offset * SECTOR, to_disk(self.redundant, big=False))
+                self.storage.write(self.header.gd_offset * SECTOR, to_disk(self.directory, big=False))
                 self.directory_changed = False
             self.dirty.clear()
 
@@ -260,7 +260,7 @@ class SparseExtent(GrainExtent):
                 self.storage.writev(start, pieces)
                 pieces = []
             start = start if pieces else place
-            pieces.append(to_disk(self.tables[index]))
+            pieces.append(to_disk(self.tables[index], big=False))
         if pieces:
             self.storage.writev(start, pieces)
 

@@ -5,8 +5,8 @@ and the block allocation table says where that is. The last thing in the file is
 
 Invariants of dynamic images:
 - A new block takes the place behind the highest one that the table knows; the file's footer, which was there, is first
-  written anew behind the block. The table points to a block when that and its bitmap are complete: whoever opens the
-  image after a crash in between finds space that nobody uses, and the footer's other copy in front.
+  written anew behind the block. The table points to a block when that and its bitmap are on stable storage: whoever
+  opens the image after a crash in between finds space that nobody uses, and the footer's other copy in front.
 - What an earlier crash left in a block's place is overwritten with zeroes.
 - All sectors of a block are marked in its bitmap, as other programs do; the bitmap matters in differencing images only,
   and is not read.
@@ -14,14 +14,12 @@ Invariants of dynamic images:
 
 from __future__ import annotations
 
-import sys
-from array import array
-
 from imgtools.align import round_up
 from imgtools.block.extent import Placed
 from imgtools.block.node import Node
 from imgtools.errors import CorruptImage, OutOfBounds
 from imgtools.formats.blocks import NOWHERE, BlockNode
+from imgtools.formats.tables import to_disk, to_native
 from imgtools.formats.vpc.header import SECTOR, table_bytes
 from imgtools.formats.vpc.records import DYNAMIC_HEADER
 
@@ -95,10 +93,7 @@ class DynamicNode(BlockNode):
         self.entries = -(-self.size // self.block_size)
         """Blocks of the disk; the table may have more entries."""
         self.table_offset: int = header.dynamic.table_offset
-        self.table = array("I", bytes(4 * self.entries))
-        storage.readinto(self.table_offset, memoryview(self.table).cast("B"))
-        if sys.byteorder == "little":
-            self.table.byteswap()
+        self.table = to_native(storage.read(self.table_offset, 4 * self.entries), "I", big=True)
         self._end: int | None = None
         """Where the next new block begins; None before the table has been searched for it."""
 
@@ -123,9 +118,12 @@ class DynamicNode(BlockNode):
                 storage.zero(gap, length)
         storage.write(first, data)
         storage.write(start, b"\xff" * self.bitmap_size)
-        storage.write(self.table_offset + 4 * block, (start // SECTOR).to_bytes(4, "big"))
         self.table[block] = start // SECTOR
         self._end = end
+        self.list_later(block, 1)
+
+    def write_entries(self, block: int, count: int) -> None:
+        self.storage.write(self.entry_offset(block), to_disk(self.table[block : block + count], big=True))
 
     def _end_of_blocks(self) -> int:
         """Where the last block ends; raises where that is not in the file, or blocks lie over the tables."""

@@ -53,18 +53,25 @@ def check(storage: MemoryNode, repair: str | None = None) -> tuple[CheckResult, 
     return result, findings
 
 
-def test_new_blocks_lie_behind_each_other_and_cost_three_writes() -> None:
-    storage = new_storage()
-    calls: list[tuple[int, int]] = []
+def test_new_blocks_lie_behind_each_other_and_the_map_is_written_behind_a_barrier() -> None:
+    storage = RecordingStorage(new_storage().content)
     node = SUBJECT.open(storage)
-    original = storage.write
-    storage.write = lambda offset, data: (calls.append((offset, len(data))), original(offset, data))[1]  # type: ignore
     node.write(2 * BLOCK, pattern(2 * BLOCK))
-    assert calls == [(1024, 2 * BLOCK), (0x184, 4), (MAP + 8, 8)]
+    node.write(4 * BLOCK, b"x")
+    node.flush()
+    calls = [(verb, offset, len(data)) for verb, offset, data in storage.log if verb != "truncate"]
+    assert calls == [
+        ("write", 1024, 2 * BLOCK),
+        ("write", 0x184, 4),
+        ("write", 1024 + 2 * BLOCK, 1),
+        ("write", 0x184, 4),
+        ("flush", 0, 0),
+        ("write", MAP + 8, 12),
+        ("flush", 0, 0),
+    ]
     assert [tuple(e)[:3] for e in node.extents(0, node.size)] == [
         (0, 2 * BLOCK, ZERO),
-        (2 * BLOCK, 2 * BLOCK, DATA),
-        (4 * BLOCK, 512, ZERO),
+        (2 * BLOCK, 2 * BLOCK + 512, DATA),
     ]
 
 

@@ -179,7 +179,8 @@ def test_an_image_of_a_writer_that_was_killed_is_clean(tmp_path: Path, qemu_img:
     code = (
         "import imgtools, os, signal, sys\n"
         "node = imgtools.open(sys.argv[1], writable=True)\n"
-        "node.write(9 << 20, b'x' * (20 << 20)); os.kill(os.getpid(), signal.SIGKILL)"
+        "node.write(9 << 20, b'x' * (20 << 20)); node.flush()\n"
+        "node.write(29 << 20, b'y' * (5 << 20)); os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9
     qemu_img("check", path)
