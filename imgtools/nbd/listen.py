@@ -103,10 +103,16 @@ def _bound(listening: socket.socket, address: object) -> socket.socket:
     return listening
 
 
+def is_activated() -> bool:
+    """Whether a service manager passed sockets to this process (sd_listen_fds(3))."""
+    return os.environ.get("LISTEN_PID") == str(os.getpid())
+
+
 def activated() -> list[Listener]:
     """The sockets that a service manager passed to this process; none where it did not start us so."""
-    if os.environ.pop("LISTEN_PID", None) != str(os.getpid()):
+    if not is_activated():
         return []
+    del os.environ["LISTEN_PID"]
     count = os.environ.pop("LISTEN_FDS", "0")
     os.environ.pop("LISTEN_FDNAMES", None)
     if not count.isdecimal():

@@ -46,7 +46,7 @@ def start(socket: str, plugin: str, parameters: Sequence[str], filters: Sequence
     if done.returncode:
         lines = done.stderr.decode(errors="replace").splitlines()
         errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
-        text = next(iter(errors), f"it ended with status {done.returncode}")
+        text = next(iter(errors or lines), f"it ended with status {done.returncode}")
         raise InputOutput(f"nbdkit could not be started: {text}")
 
 

@@ -91,6 +91,14 @@ def test_socket_activation(disk: Path, tmp_path: Path) -> None:
     assert path.exists()
 
 
+def test_socket_activation_by_nbdkit(disk: Path, tmp_path: Path) -> None:
+    require_tool("nbdkit")
+    path = tmp_path / "activated.sock"
+    server = activate(path, "1", "--engine", "nbdkit", "--filter", "exitlast", "-f", disk.suffix[1:], disk)
+    assert run(require_tool("nbdinfo"), "--size", f"nbd+unix:///?socket={path}").stdout == f"{SIZE}\n"
+    assert server.communicate(timeout=PATIENCE) == ("", "") and server.returncode == 0
+
+
 def test_socket_activation_in_the_background(disk: Path, tmp_path: Path) -> None:
     """The process that serves is another one than the service manager's."""
     path, pid_file = tmp_path / "activated.sock", tmp_path / "pid"

@@ -6,6 +6,7 @@ import os
 
 from imgtools.cli.arguments import Complaint, cache_mode
 from imgtools.cli.opening import named, open_named
+from imgtools.nbd.listen import is_activated
 from imgtools.nbd.nbdkit import become_server
 from imgtools.nbd.protocol import DEFAULT_PORT
 
@@ -26,16 +27,19 @@ NOT_THERE = [
     "handshake_limit",
     "any_client",
     "image_opts",
+    "object",
     "once",
 ]
-"""Options that are this server's own; nbdkit has filters for most of them."""
+"""Options that are this server's own, by their names in `arguments`; nbdkit has filters for most of them."""
 
 
 def serve_by_nbdkit(arguments: Any) -> NoReturn:
     """Become an nbdkit that serves the image."""
-    given = next((name for name in NOT_THERE if getattr(arguments, name)), None)
-    if given is not None:
-        raise Complaint(f"--{given.replace('_', '-')} is not for --engine nbdkit: see nbdkit's filters")
+    from imgtools.cli.nbd.serve import COMMAND
+
+    for option in COMMAND.options:
+        if option.name in NOT_THERE and getattr(arguments, option.name):
+            raise Complaint(f"--{option.long} is not for --engine nbdkit: see nbdkit's filters")
     image = arguments.operands[0]
     open_named(named(image, arguments.format, False), arguments).close()  # errors are told here, and better
     parameters = [f"image={os.path.abspath(image) if os.path.exists(image) else image}"]
@@ -53,6 +57,8 @@ def listening(arguments: Any) -> list[str]:
         words += ["--unix", arguments.socket]
     elif arguments.run is not None and (arguments.bind, arguments.port) == (None, None):
         words += ["--unix", "-"]
+    elif is_activated() and (arguments.bind, arguments.port) == (None, None):
+        pass  # nbdkit finds the service manager's sockets as we would
     else:
         bind = "localhost" if arguments.bind is None else arguments.bind
         words += [f"--port={DEFAULT_PORT if arguments.port is None else arguments.port}"]

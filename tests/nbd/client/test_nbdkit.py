@@ -47,6 +47,7 @@ def test_a_tree_of_options_and_writing() -> None:
     [
         ("nbdkit:nonsense", "cannot open plugin 'nonsense'"),
         ("nbdkit:memory?1M&filter=nonsense", "cannot open filter 'nonsense'"),
+        ("nbdkit:zero?1M", "does not need command line configuration"),
         ("nbdkit:", "requires a plugin"),
         ("nbdkit:--run=touch x", "neither a plugin"),
         ("nbdkit:memory?--run=touch x", "neither a plugin"),
@@ -95,6 +96,7 @@ def test_filters_and_holes(disk: Path) -> None:
 def test_complaints_of_the_engine(tmp_path: Path) -> None:
     done = run(*SERVE, tmp_path / "nothing", check=False)
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "No such file" in done.stderr
-    done = run(*SERVE, "--temporary", tmp_path / "nothing", check=False)
-    assert done.stderr == "imgtools: --temporary is not for --engine nbdkit: see nbdkit's filters\n"
+    for option in (["--temporary"], ["--bitmap", "b"], ["--object", "secret,id=s,data=abc"], ["--allocation-depth"]):
+        done = run(*SERVE, *option, tmp_path / "nothing", check=False)
+        assert done.stderr == f"imgtools: {option[0]} is not for --engine nbdkit: see nbdkit's filters\n"
     assert not os.path.exists(tmp_path / "nothing")
