@@ -27,7 +27,7 @@ DESCRIPTORS, GATES, LONG_GATES = 0x600, 0x800, 0xA00  # real mode's vectors are 
 VECTOR, PORT, SIGN = 0x20, 0xE9, 0x4F
 PROGRAM = bytes((0xCD, VECTOR, 0xF4, 0xB0, SIGN, 0xE6, PORT))  # INT VECTOR; HLT; and there: MOV AL, SIGN; OUT PORT, AL
 HANDLER = CODE + 3
-PATIENCE = 0.5  # seconds for a program of three instructions
+PATIENCE = 2  # seconds for a program of three instructions
 
 PE, NE_ET, PG = 1, 0x30, 1 << 31
 PSE, PAE = 1 << 4, 1 << 5

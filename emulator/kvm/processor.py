@@ -20,7 +20,7 @@ from emulator.tcg.core import HALTED, REQUESTED, STUCK, TRIPLE_FAULT
 from emulator.tcg.platform import Platform
 from emulator.x86.flags import FLAG_BITS
 from emulator.x86.instruction import CS, SS
-from emulator.x86.state import BIG, LONG, Cpu
+from emulator.x86.state import BIG, LONG, Cpu, reset
 
 from . import structs
 from .cpuid import guest_cpuid
@@ -73,7 +73,8 @@ class KvmProcessor:
         self._fetched: tuple[Any, Any] | None = None  # what `cpu` had when it was asked for
         self._left = False  # with an exit that has not been seen yet
         self._writes = False  # to a port
-        self._halted = self._nmi = False
+        self._nmi = False
+        reset(self._cpu)
         self._trouble = ""
         self._priority = 0
         self._set_apic_base()
@@ -205,9 +206,9 @@ class KvmProcessor:
         except KvmError as error:
             return self._stuck(str(error))
         self._write_back()
-        if self._halted and not self._wakes():
+        if self._cpu.halted and not self._wakes():
             return HALTED
-        self._halted = False
+        self._cpu.halted = 0
         if not self._left:
             self._interrupt()
             self._writes, self._fetched = False, None
@@ -282,7 +283,7 @@ class KvmProcessor:
         self.space.check()
 
     def _halt(self) -> None:
-        self._halted = True
+        self._cpu.halted = 1
 
     def _shutdown(self) -> int:
         """KVM_EXIT_SHUTDOWN: a triple fault, or a mode that this host does not have."""

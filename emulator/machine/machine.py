@@ -98,7 +98,7 @@ class Machine(Platform):
                     self.triple_fault()
                 if reason == STUCK:
                     raise GuestError(f"{self.processor.trouble()}\n{describe(self.processor)}")
-                if reason == HALTED and not self.processor.interrupt_asked:
+                if reason == HALTED:
                     self._wait()
         return self.exit_status
 
@@ -106,7 +106,7 @@ class Machine(Platform):
         """The processor sleeps until an interrupt."""
         if not self.processor.rflags & IF:
             self.halted()
-        else:
+        elif not self.processor.interrupt_asked:
             self.time.wait()
             self.processor.forget_request()  # what made it wake is attended to at once
 

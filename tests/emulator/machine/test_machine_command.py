@@ -28,7 +28,7 @@ def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Done]:
     """Run the command in this process; its standard input has ended."""
 
     def run_command(program: Path, *options: str) -> Done:
-        status = main(["run", str(program), *options])
+        status = main(["run", "--accel", "tcg", str(program), *options])
         captured = capfdbinary.readouterr()
         return Done(status, captured.out, captured.err.decode())
 
