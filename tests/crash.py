@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from imgtools.align import round_down
@@ -71,10 +70,15 @@ class RecordingStorage(MemoryNode):
                     torn = MemoryNode("replay", state.content)
                     torn.write(where, data[: border - where])
                     yield count, "torn", torn.content
-            _replay(state, [(verb, where, data)])
+            replay(state, [(verb, where, data)])
             yield count, "whole", bytearray(state.content)
 
-    def contents_after_power_cuts(self, chance: random.Random) -> Iterator[tuple[int, str, bytearray]]:
+    def crashes(self) -> Iterator[tuple[int, str, bytearray]]:
+        """All of that, for a writer that dies and for a machine that loses its power."""
+        yield from self.contents_after()
+        yield from self.contentsafter_power_cuts(random.Random(1))
+
+    def contentsafter_power_cuts(self, chance: random.Random) -> Iterator[tuple[int, str, bytearray]]:
         """What a power cut can leave, likewise: of the pages written since the last flush some, all or none of
         the sizes that the file was given since then."""
         state, since = MemoryNode("replay", self.base), list[Event]()
@@ -85,13 +89,13 @@ class RecordingStorage(MemoryNode):
             for _ in range(POWER_CUTS if since else 0):
                 begun = chance.choice((len(since), chance.randint(1, len(since))))
                 survivors = MemoryNode("replay", state.content)
-                _replay(survivors, _after_power_cut(since[:begun], chance))
+                replay(survivors, after_power_cut(since[:begun], chance))
                 yield position - len(since) + begun, "power cut", survivors.content
-            _replay(state, since)
+            replay(state, since)
             since.clear()
 
 
-def _after_power_cut(events: list[Event], chance: random.Random) -> Iterator[Event]:
+def after_power_cut(events: list[Event], chance: random.Random) -> Iterator[Event]:
     """Those of the events since the last flush that had reached the disk: of the latest most, of the first few."""
     sizes = chance.choice((0, len(events)))
     for number, (verb, where, data) in enumerate(events, 1):
@@ -104,7 +108,8 @@ def _after_power_cut(events: list[Event], chance: random.Random) -> Iterator[Eve
                     yield verb, start, data[start - where : page + PAGE - where]
 
 
-def _replay(storage: MemoryNode, events: Iterable[Event]) -> None:
+def replay(storage: MemoryNode, events: Iterable[Event]) -> None:
+    """Do what the events say to a file."""
     for verb, where, data in events:
         if verb == "write":
             storage.write(where, data)
@@ -127,8 +132,8 @@ def survives_crashes(subject: Subject, operations: Iterable[Operation]) -> int:
     subject.create(storage)
     storage.start_recording()
     moments = _perform(subject, storage, operations)
-    crashes, chance = 0, random.Random(1)
-    for begun, how, content in chain(storage.contents_after(), storage.contents_after_power_cuts(chance)):
+    crashes = 0
+    for begun, how, content in storage.crashes():
         known = [moment for moment in moments if moment.position <= begun]
         last_flush = max(index for index, moment in enumerate(known) if moment.flushed)
         # The operation that was under way when the crash came may have been done in part.

@@ -24,7 +24,7 @@ from imgtools.operations.chain import find_below
 from imgtools.operations.commit import base_of, commit
 from imgtools.operations.rebase import rebase
 from tests.conftest import Runner
-from tests.crash import Event, RecordingStorage
+from tests.crash import Event, RecordingStorage, after_power_cut, replay
 from tests.model import MemoryContext, check_is_clean, compare, pattern
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -195,14 +195,17 @@ def record(files: dict[str, RecordingStorage]) -> list[tuple[str, Event]]:
 
 
 def cuts(files: dict[str, RecordingStorage], order: list[tuple[str, Event]]) -> Iterator[dict[str, MemoryNode]]:
-    """What is in the files after each event."""
-    state = {name: MemoryNode(name, storage.base) for name, storage in files.items()}
-    for name, (verb, where, data) in [("", ("start", 0, b"")), *order]:
-        if verb == "write":
-            state[name].write(where, data)
-        elif verb == "truncate":
-            state[name].truncate(where)
-        yield {name: MemoryNode(name, storage.content) for name, storage in state.items()}
+    """What is in the files after each event, and what a power cut may leave of them then."""
+    chance = random.Random(1)
+    for begun in range(len(order) + 1):
+        events = {name: [event for file, event in order[:begun] if file == name] for name in files}
+        for keep in (lambda events: events, lambda events: after_power_cut(events, chance)):
+            state = {name: MemoryNode(name, storage.base) for name, storage in files.items()}
+            for name, log in events.items():
+                flushed = max((count for count, event in enumerate(log, 1) if event[0] == "flush"), default=0)
+                replay(state[name], log[:flushed])
+                replay(state[name], keep(log[flushed:]))
+            yield state
 
 
 def new_image(name: str, **options: Any) -> RecordingStorage:

@@ -91,9 +91,11 @@ def test_a_crash_at_any_write_leaves_a_way_in(
     storage = RecordingStorage(volumes[format])
     amend(storage, format, {**options, **({"iter-time": 1} if options["state"] == "active" else {})}, force=force)
     answers = []
-    for _, _, content in storage.contents_after():
+    for _, how, content in storage.crashes():
         assert opens(content, format, stays)
-        answers.append(opens(content, format, goes_or_comes))
+        answer = opens(content, format, goes_or_comes)
+        if how != "power cut":  # which come in no order
+            answers.append(answer)
     comes = goes_or_comes == "third"
     assert answers[0] is not comes and answers[-1] is comes
     assert answers == sorted(answers, reverse=not comes), "a passphrase came and went"
@@ -106,7 +108,7 @@ def test_the_only_passphrase_is_replaced(format: str, volumes: dict[str, bytes])
     amend(base, format, {"state": "inactive", "old-secret": "second"})
     storage = RecordingStorage(base.content)
     amend(storage, format, {"state": "active", "new-secret": "third", "keyslot": 0, "iter-time": 1}, force=True)
-    for _, _, content in storage.contents_after():
+    for _, _, content in storage.crashes():
         assert opens(content, format, "first") or opens(content, format, "third")
     assert not opens(content, format, "first") and opens(content, format, "third")
 

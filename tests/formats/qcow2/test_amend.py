@@ -211,7 +211,7 @@ def test_a_cut_leaves_the_image_as_before_or_as_after(options: dict[str, Any], m
     after = header_of(storage)
     assert before != after
     seen = set()
-    for begun, how, state in storage.contents_after():
+    for begun, how, state in storage.crashes():
         cut = MemoryNode("image", state)
         seen.add(header_of(cut))
         assert header_of(cut) in (before, after), f"neither nor, after {begun} events ({how})"
@@ -232,7 +232,7 @@ def test_a_longer_header_takes_the_place_of_another_at_once() -> None:
         wanted.set_extension(0x12345678, b"of a length that moves the name")
         replace_header(node, wanted)
     found = set()
-    for _, _, state in storage.contents_after():
+    for _, _, state in storage.crashes():
         header = parse(MemoryNode("image", state))
         assert header.backing_name == wanted.backing_name
         found.add(header.extension(0x12345678))

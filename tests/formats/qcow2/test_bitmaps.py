@@ -136,7 +136,7 @@ def test_after_a_crash_a_bitmap_is_whole_or_says_that_it_is_not() -> None:
         node.bitmaps.add(f"new{number}", enabled=False)
         node.close()
     seen = set()
-    for begun, how, content in storage.contents_after():
+    for begun, how, content in storage.crashes():
         left = open_anything(MemoryNode("image", content, read_only=True))
         assert isinstance(left, Qcow2Node)
         try:

@@ -108,7 +108,7 @@ def test_a_crash_at_any_write_leaves_the_image_before_or_after(subject: Subject)
         getattr(node, f"{action}_snapshot")(name)
         note()
     crashes = 0
-    for begun, how, content in storage.contents_after():
+    for begun, how, content in storage.crashes():
         done = max(index for index, state in enumerate(states) if state[0] <= begun)
         possible = [state[1:] for state in states[max(0, done - 1) : done + 2]]
         left = MemoryNode("image", content)

@@ -231,7 +231,7 @@ def test_a_repair_can_be_interrupted_anywhere() -> None:
     storage.write(1024 + BLOCK, b"".join(bytes([letter]) * BLOCK for letter in b"1234"))
     storage.start_recording()
     check(storage, "leaks")
-    states = [MemoryNode("image", content) for _, _, content in storage.contents_after()]
+    states = [MemoryNode("image", content) for _, _, content in storage.crashes()]
     assert len(states) > 6
     for state in states:
         assert check(state)[0].corruptions == 0
