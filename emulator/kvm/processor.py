@@ -27,7 +27,8 @@ from .cpuid import guest_cpuid
 from .host import Host, KvmError, VirtualMachine
 from .memory import GuestMemory
 from .modes import missing_modes, turned_on
-from .registers import from_cpu, to_cpu
+from .registers import GENERAL, SYSTEM, general_from_cpu, general_to_cpu, system_from_cpu, system_to_cpu
+from .structs import SystemRegisters
 from .vcpu import Vcpu
 
 IF, CARRY, VM = FLAG_BITS["I"], 1, FLAG_BITS["V"]
@@ -70,7 +71,8 @@ class KvmProcessor:
         supported = self._host.supported_cpuid()
         self._vcpu = Vcpu(self._vm)
         self._vcpu.set_cpuid(guest_cpuid(supported, self.platform.features, self._vcpu.kilohertz()))
-        self._fetched: tuple[Any, Any] | None = None  # what `cpu` had when it was asked for
+        self._system = SystemRegisters()  # those that `cpu` has
+        self._fetched: bytes | None = None  # what `cpu` was when it was asked for
         self._left = False  # with an exit that has not been seen yet
         self._writes = False  # to a port
         self._nmi = False
@@ -102,9 +104,16 @@ class KvmProcessor:
             if self._writes:
                 self._writes = False
                 self._left = self._vcpu.finish()
-            self._fetched = self._vcpu.registers(), self._vcpu.system_registers()
-            to_cpu(*self._fetched, self._cpu)
+            self._fetch()
         return self._cpu
+
+    def _fetch(self) -> None:
+        system = self._vcpu.system_registers()
+        if bytes(system) != bytes(self._system):  # they rarely change, and are many
+            system_to_cpu(system, self._cpu)
+            self._system = system
+        general_to_cpu(self._vcpu.registers(), self._cpu)
+        self._fetched = bytes(self._cpu)
 
     def state_changed(self) -> None:
         """All changes are found when the processor goes on."""
@@ -113,14 +122,14 @@ class KvmProcessor:
         """Let KVM have what was changed in `cpu`."""
         if self._fetched is None:
             return
-        before, self._fetched = self._fetched, None
-        after = tuple(type(registers).from_buffer_copy(registers) for registers in before)
-        from_cpu(self._cpu, *after)
-        if bytes(before[1]) != bytes(after[1]):
-            self._vcpu.set_system_registers(after[1])
+        before, after = self._fetched, bytes(self._cpu)
+        self._fetched = None
+        if before[SYSTEM] != after[SYSTEM]:
+            system_from_cpu(self._cpu, self._system)
+            self._vcpu.set_system_registers(self._system)
             self._vcpu.state.ready_for_interrupt_injection = 0
-        if bytes(before[0]) != bytes(after[0]):
-            self._vcpu.set_registers(after[0])
+        if before[GENERAL] != after[GENERAL]:
+            self._vcpu.set_registers(general_from_cpu(self._cpu))
             self._vcpu.state.ready_for_interrupt_injection = 0  # IF may be another
 
     @property

@@ -8,19 +8,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from emulator.x86.state import BIG, CODE_OR_DATA, GRANULARITY, LONG, PRESENT
+from emulator.x86.state import BIG, CODE_OR_DATA, GRANULARITY, LONG, PRESENT, Cpu
+
+from .structs import Registers
 
 ORDER = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
 CONTROLS = ("cr0", "cr2", "cr3", "cr4", "efer")
+GENERAL = slice(0, Cpu.offset("segments"))  # what these are in a `Cpu`
+SYSTEM = slice(Cpu.offset("segments"), Cpu.offset("star"))
 TYPE, DPL_SHIFT, AVAILABLE = 15, 5, 1 << 12
 
 
-def to_cpu(general: Any, system: Any, cpu: Any) -> None:
-    """From KVM."""
-    for number, name in enumerate(ORDER):
-        cpu.registers[number] = getattr(general, name)
+def general_to_cpu(general: Any, cpu: Any) -> None:
+    """From KVM: general registers, RIP and RFLAGS."""
+    cpu.registers[:] = [getattr(general, name) for name in ORDER]
     cpu.rip, cpu.rflags = general.rip, general.rflags
+
+
+def general_from_cpu(cpu: Any) -> Any:
+    """To KVM: the same."""
+    general = Registers(rip=cpu.rip, rflags=cpu.rflags)
+    for name, value in zip(ORDER, cpu.registers, strict=True):
+        setattr(general, name, value)
+    return general
+
+
+def system_to_cpu(system: Any, cpu: Any) -> None:
+    """From KVM: segments and control registers."""
     for theirs, ours in _segments(system, cpu):
         ours.base, ours.limit, ours.selector = theirs.base, theirs.limit, theirs.selector
         ours.attributes = _attributes(theirs)
@@ -28,14 +43,10 @@ def to_cpu(general: Any, system: Any, cpu: Any) -> None:
         ours.base, ours.limit = theirs.base, theirs.limit
     for name in CONTROLS:
         setattr(cpu, name, getattr(system, name))
-    cpu.cr8 = system.cr8
 
 
-def from_cpu(cpu: Any, general: Any, system: Any) -> None:
-    """To KVM; CR8 is a field of `kvm_run`."""
-    for number, name in enumerate(ORDER):
-        setattr(general, name, cpu.registers[number])
-    general.rip, general.rflags = cpu.rip, cpu.rflags
+def system_from_cpu(cpu: Any, system: Any) -> None:
+    """To KVM: the same, into a structure that has what `Cpu` has not. CR8 is a field of `kvm_run`."""
     for theirs, ours in _segments(system, cpu):
         theirs.base, theirs.limit, theirs.selector = ours.base, ours.limit, ours.selector
         _set_attributes(theirs, ours.attributes)

@@ -355,7 +355,11 @@ def new_ram(size: int, name: str = "ram", *, first: int = 0, priority: int = 0) 
     """Zeroed memory that is in no space yet: `AddressSpace.move` shows it."""
     _check_pages(first, size)
     flags = (ctypes.c_uint8 * (size // PAGE_SIZE))()
-    return Region(first, size, RAM, priority, name, memory=mmap.mmap(-1, size), flags=flags)
+    try:
+        memory = mmap.mmap(-1, size)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}: {size >> 20} MiB for the guest") from error
+    return Region(first, size, RAM, priority, name, memory=memory, flags=flags)
 
 
 def part_of(of: Region, start: int, size: int, *, first: int = 0, writable: bool = True, priority: int = 1) -> Region:

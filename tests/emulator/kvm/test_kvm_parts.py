@@ -12,8 +12,8 @@ from emulator.kvm import host, modes
 from emulator.kvm.cpuid import guest_cpuid
 from emulator.kvm.host import Host, KvmError
 from emulator.kvm.memory import MEGABYTE, GuestMemory, Slot, slots_of, without_a20
-from emulator.kvm.registers import from_cpu, to_cpu
-from emulator.kvm.structs import Cpuid, CpuidEntry, Registers, SystemRegisters
+from emulator.kvm.registers import general_from_cpu, general_to_cpu, system_from_cpu, system_to_cpu
+from emulator.kvm.structs import Cpuid, CpuidEntry, SystemRegisters
 from emulator.machine import engine
 from emulator.machine.errors import GuestError
 from emulator.softmmu.space import AddressSpace
@@ -140,13 +140,13 @@ def test_registers_round_trip() -> None:
             table.base, table.limit = random.getrandbits(64), random.getrandbits(16)
         for name in ("cr0", "cr2", "cr3", "cr4", "efer"):
             setattr(cpu, name, random.getrandbits(64))
-        general, system = Registers(), SystemRegisters()
-        from_cpu(cpu, general, system)
-        to_cpu(general, system, again)
+        system = SystemRegisters()
+        system_from_cpu(cpu, system)
+        system_to_cpu(system, again)
+        general_to_cpu(general_from_cpu(cpu), again)
         assert bytes(again) == bytes(cpu)
-        assert all(
-            bool(getattr(system, name).unusable) != getattr(system, name).present for name in ("cs", "ss", "ldt")
-        )
+        for segment in (system.cs, system.ss, system.ldt):
+            assert segment.unusable != segment.present
 
 
 def test_cpuid() -> None:
