@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 from fcntl import ioctl
 from typing import Any
 
@@ -31,6 +32,8 @@ class Host:
     """The opened device. KvmError says why it cannot be used, and what to do."""
 
     def __init__(self) -> None:
+        if platform.machine() not in ("x86_64", "AMD64", "i686"):
+            raise KvmError(f"KVM runs guests of the host's architecture, which is {platform.machine()} here")
         try:
             self.fd = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 from kvm_guests import STATUS, boot_sector
 
-from emulator.kvm.host import Host
+from emulator.kvm.host import DEVICE, Host
 from emulator.kvm.modes import missing_modes
 from tests.conftest import run
 from tests.emulator.machine.guest_programs import build_boot_sector
@@ -19,6 +21,7 @@ DISK = Path(__file__).parents[1] / "boot" / "guests" / "disk.S"
 BOOT = (sys.executable, "-m", "imgtools", "boot", "-f", "raw")
 BARE = (sys.executable, "-m", "emulator", "run")
 INTERRUPTED = 130
+NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,14 @@ def test_control_c(command: tuple[str, ...], rest: str, tmp_path: Path) -> None:
         assert process.stdout is not None and process.stdout.read(1) == b"A"
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == INTERRUPTED
+
+
+if os.geteuid() == 0 and not os.stat(DEVICE).st_mode & stat.S_IRWXO:  # else there is nobody who may not open it
+
+    def test_no_permission() -> None:
+        said = f"from emulator.kvm.host import Host; import os; os.setuid({NOBODY}); Host()"
+        done = run(sys.executable, "-c", said, check=False)
+        assert done.stderr.strip().endswith("may not be opened: join its group (usermod -a -G kvm USER)")
 
 
 def test_timeout(tmp_path: Path) -> None:
