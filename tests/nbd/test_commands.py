@@ -87,6 +87,19 @@ def test_copies(uri: str, disk: Path, tmp_path: Path) -> None:
     assert copies[1].read_bytes() == changed
 
 
+def test_pipes_by_name(uri: str, tmp_path: Path) -> None:
+    """As a shell's <(...) and programs' /dev/stdout name them; and /dev/null."""
+    expected, copy = tmp_path / "expected", tmp_path / "copy"
+    run(require_tool("nbdcopy"), uri, expected)
+    run("bash", "-c", '"${@:2}" copy <(cat "$0") "$1"', expected, copy, *OURS)
+    assert copy.read_bytes() == expected.read_bytes()
+    done = subprocess.run([*OURS, "copy", uri, "/dev/stdout"], capture_output=True, check=True)
+    assert done.stdout == expected.read_bytes()
+    run(*OURS, "copy", uri, os.devnull)
+    failed = run(*OURS, "copy", uri, "/dev/full", check=False)
+    assert (failed.returncode, failed.stderr) == (1, "imgtools: could not write to the pipe: No space left on device\n")
+
+
 def test_odd_sizes(tmp_path: Path, peer: Peers) -> None:
     """Not a byte more than there is."""
     image = tmp_path / "odd"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from imgtools.block.gate import has_protocol
 from imgtools.block.graph import Context
@@ -59,17 +60,26 @@ def run(arguments: Any) -> int:
     if target_name == STREAM and arguments.show_progress and arguments.progress is None:
         raise Complaint("-p and the disk would mix on standard output: use --progress=json")
     with progress_of(arguments, "copy") as progress:
-        if source_name == STREAM:
-            copy_input(target_name, arguments, progress)
+        if is_stream(source_name):
+            copy_input(source_name, target_name, arguments, progress)
             return 0
         with open_bytes(source_name, arguments) as source:
-            if target_name == STREAM:
-                from imgtools.cli.nbd.streams import write_out
+            if is_stream(target_name):
+                from imgtools.cli.nbd.streams import stream, write_out
 
-                write_out(source, progress)
+                with stream(None if target_name == STREAM else target_name, "wb") as output:
+                    write_out(source, output, progress)
             else:
                 copy(source, target_name, arguments, progress)
     return 0
+
+
+def is_stream(name: str) -> bool:
+    """Whether a name means bytes that come, or go, one behind the other: a pipe's, or a device's like /dev/null."""
+    if has_protocol(name) or not os.path.exists(name):
+        return name == STREAM
+    mode = os.stat(name).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 def copy(source: Node, target_name: str, arguments: Any, progress: Callable[[int, int], None]) -> None:
@@ -93,19 +103,24 @@ def copy(source: Node, target_name: str, arguments: Any, progress: Callable[[int
             target.flush()
 
 
-def copy_input(target_name: str, arguments: Any, progress: Callable[[int, int], None]) -> None:
-    """Copy standard input, of whatever length it is."""
-    from imgtools.cli.nbd.streams import read_in
+def copy_input(source_name: str, target_name: str, arguments: Any, progress: Callable[[int, int], None]) -> None:
+    """Copy standard input or a pipe, of whatever length it is."""
+    from imgtools.cli.nbd.streams import read_in, stream
 
-    if target_name == STREAM:
-        raise Complaint("only one of source and target may be -")
+    if is_stream(target_name):
+        raise Complaint("only one of source and target may be - or a pipe")
     exists, anew = what_is_there(target_name)
     if anew:
         make_file(target_name, 0, arguments)
-    with Unfinished(target_name, made=not exists), open_bytes(target_name, arguments, writable=True) as target:
+    with (
+        Unfinished(target_name, made=not exists),
+        open_bytes(target_name, arguments, writable=True) as target,
+        stream(None if source_name == STREAM else source_name, "rb") as input,
+    ):
         assert isinstance(target, Storage)
         zero = not arguments.allocated and (arguments.target_is_zero or anew)
-        length = read_in(target, sparse=not arguments.allocated, target_is_zero=zero, progress=progress)
+        sparse = not arguments.allocated
+        length = read_in(input, target, sparse=sparse, target_is_zero=zero, progress=progress)
         if anew:
             target.truncate(length)
         if arguments.flush:

@@ -1,8 +1,9 @@
-"""Standard input and output as ends of a copy: bytes one behind the other, holes as the zeroes that they read as."""
+"""Pipes as ends of a copy, standard input and output among them: bytes one behind the other, holes as zeroes."""
 
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from itertools import groupby
 
 from imgtools.block.extent import READS_ZERO
@@ -16,15 +17,30 @@ if TYPE_CHECKING:
 
     from imgtools.block.node import Node, Storage
 
-INPUT, OUTPUT = 0, 1
+STANDARD = {"rb": 0, "wb": 1}
+SHOWN = {0: "standard input", 1: "standard output"}
 UNIT = 64 << 10
 """Bytes of zeroes, at least, that become a hole."""
 READERS = 2
 """Threads: one reads while the other one's bytes go through the pipe."""
 
 
-def write_out(source: Node, progress: Callable[[int, int], None]) -> None:
-    """Write all of `source` to standard output. Raises BrokenPipeError where nobody reads it."""
+@contextmanager
+def stream(name: str | None, mode: str) -> Iterator[int]:
+    """A file descriptor of what is at `name`; without a name that of standard input or output."""
+    if name is None:
+        yield STANDARD[mode]
+        return
+    try:
+        opened = open(name, mode, buffering=0)  # noqa: SIM115  # what fails in the block is another error
+    except OSError as error:
+        raise from_os_error(error, f"Could not open '{name}'", name) from error
+    with opened:
+        yield opened.fileno()
+
+
+def write_out(source: Node, output: int, progress: Callable[[int, int], None]) -> None:
+    """Write all of `source` to a file descriptor. Raises BrokenPipeError where nobody reads it."""
 
     def pieces() -> Iterator[tuple[int, int, bool]]:
         for extent in source.extents(0, source.size):
@@ -41,7 +57,7 @@ def write_out(source: Node, progress: Callable[[int, int], None]) -> None:
             if not is_zero:
                 source.readinto(start, view)
             pipeline.in_turn(number)
-            _write_all(view)
+            _write_all(output, view)
             return length
 
         return work
@@ -50,23 +66,25 @@ def write_out(source: Node, progress: Callable[[int, int], None]) -> None:
     pipeline.run(pieces(), worker, READERS)
 
 
-def _write_all(view: memoryview) -> None:
+def _write_all(output: int, view: memoryview) -> None:
     while view:
         try:
-            view = view[os.write(OUTPUT, view) :]
+            view = view[os.write(output, view) :]
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise from_os_error(error, "could not write to standard output") from error
+            raise from_os_error(error, f"could not write to {SHOWN.get(output, 'the pipe')}") from error
 
 
-def read_in(target: Storage, *, sparse: bool, target_is_zero: bool, progress: Callable[[int, int], None]) -> int:
-    """Write all of standard input to the beginning of `target`; how many bytes that were.
+def read_in(
+    input: int, target: Storage, *, sparse: bool, target_is_zero: bool, progress: Callable[[int, int], None]
+) -> int:
+    """Write all that a file descriptor gives to the beginning of `target`; how many bytes that were.
 
     `sparse` looks for zeroes, which are not written where `target_is_zero`.
     """
     buffer, position = PageBuffer(), 0
-    while length := _fill(buffer.view):
+    while length := _fill(input, buffer.view):
         for start, end, is_zero in _runs(buffer, length) if sparse else [(0, length, False)]:
             if not is_zero:
                 target.write(position + start, buffer.view[start:end])
@@ -86,12 +104,12 @@ def _runs(buffer: PageBuffer, length: int) -> Iterator[tuple[int, int, bool]]:
         yield first, min((more or [first])[-1] + UNIT, length), is_zero
 
 
-def _fill(view: memoryview) -> int:
+def _fill(input: int, view: memoryview) -> int:
     """Read until the view is full, or the input at its end; how many bytes that were."""
     got = 0
     try:
-        while got < len(view) and (more := os.readv(INPUT, [view[got:]])):
+        while got < len(view) and (more := os.readv(input, [view[got:]])):
             got += more
     except OSError as error:
-        raise from_os_error(error, "could not read standard input") from error
+        raise from_os_error(error, f"could not read {SHOWN.get(input, 'the pipe')}") from error
     return got
