@@ -132,7 +132,10 @@ class Server:
     def _notify(self, event: int) -> None:
         with self._telling:
             if not self._has_ended:
-                os.write(self._tell, bytes([event]))
+                try:
+                    os.write(self._tell, bytes([event]))
+                except BrokenPipeError:
+                    pass  # a worker's parent was killed
 
     def _end_events(self) -> None:
         with self._telling:

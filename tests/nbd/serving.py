@@ -42,6 +42,11 @@ class Server:
         """What the server has written to standard error."""
         return self.log.read_text()
 
+    def processes(self) -> list[int]:
+        """Its process, and those that it has made to share its work."""
+        pid = self.process.pid
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it by a signal; its exit status."""
         self.process.send_signal(number)

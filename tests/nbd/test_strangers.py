@@ -142,7 +142,7 @@ def test_more_clients_than_may_come_wait(disk: Path, serve: Serve) -> None:
 def test_no_file_descriptors_are_left(disk: Path, serve: Serve) -> None:
     server = serve(disk, "--clients", "0")
     with Client(server) as neighbour:
-        for process in processes_of(server):
+        for process in server.processes():
             resource.prlimit(process, resource.RLIMIT_NOFILE, (24, 24))
         crowd = [connect(server) for _ in range(60)]
         wait_until(lambda: "a client could not be accepted: Too many open files" in server.said())
@@ -152,12 +152,6 @@ def test_no_file_descriptors_are_left(disk: Path, serve: Serve) -> None:
         with Client(server) as later:
             assert later.size == SIZE
     assert server.stop() == 0
-
-
-def processes_of(server: Server) -> list[int]:
-    """The server's process, and those that it has made to share its work."""
-    pid = server.process.pid
-    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
 
 def test_a_thousand_connections(disk: Path, serve: Serve) -> None:

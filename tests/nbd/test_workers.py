@@ -12,6 +12,7 @@ import imgtools
 from imgtools.block.filters.overlay import Overlay
 from imgtools.nbd.export import Export
 from imgtools.nbd.workers import can_be_divided
+from tests.conftest import has_ended, wait_until
 from tests.nbd.conftest import MIB, content_of
 from tests.nbd.serving import Client, Server
 
@@ -45,6 +46,10 @@ def test_every_client_sees_what_another_wrote(disk: Path, serve: Serve) -> None:
 def test_no_process_outlives_the_server(disk: Path, serve: Serve) -> None:
     server = serve(disk)
     with Client(server) as client:
+        processes = server.processes()
         server.stop(signal.SIGKILL)
         with pytest.raises((EOFError, ConnectionError)):
             client.receive(1)
+    for process in processes:
+        wait_until(lambda process=process: has_ended(process))
+    assert server.said() == ""
