@@ -24,6 +24,17 @@ NEEDED = {
 IDENTITY_MAP, TASK_STATE = 0xFEFFC000, 0xFEFFD000
 
 
+_ioctl = ctypes.CDLL(None, use_errno=True).ioctl
+_ioctl.argtypes = ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong
+
+
+def plain_ioctl(fd: int, request: int, argument: int) -> None:
+    """The system's: fcntl's takes no numbers above 2 GiB, and calls again when interrupted in later Pythons."""
+    if _ioctl(fd, request, argument) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))  # with EINTR an InterruptedError
+
+
 class KvmError(GuestError):
     """The host's KVM cannot do what is wanted of it; one line."""
 
@@ -89,8 +100,7 @@ class VirtualMachine:
         except OSError as error:
             raise KvmError(f"{DEVICE} makes no virtual machine: {error.strerror}") from error
         ioctl(self.fd, structs.SET_IDENTITY_MAP_ADDR, IDENTITY_MAP.to_bytes(8, "little"))
-        # Before Python 3.14 ioctl takes no number that large.
-        ctypes.CDLL(None).ioctl(self.fd, structs.SET_TSS_ADDR, ctypes.c_ulong(TASK_STATE))
+        plain_ioctl(self.fd, structs.SET_TSS_ADDR, TASK_STATE)
 
     def close(self) -> None:
         os.close(self.fd)

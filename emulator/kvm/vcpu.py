@@ -17,7 +17,7 @@ from fcntl import ioctl
 from typing import Any
 
 from . import structs
-from .host import KvmError, VirtualMachine
+from .host import KvmError, VirtualMachine, plain_ioctl
 from .structs import Registers, Run, SignalMask, SystemRegisters, Translation
 
 KICK = signal.SIGURG
@@ -70,7 +70,7 @@ class Vcpu:
     def enter(self) -> bool:
         """Execute until `state.exit_reason` tells of something; False if it was kicked, or a signal came."""
         try:
-            ioctl(self.fd, structs.RUN, 0)
+            plain_ioctl(self.fd, structs.RUN, 0)
         except InterruptedError:
             self.state.immediate_exit = 0
             self._drain()

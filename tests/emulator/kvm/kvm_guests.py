@@ -62,11 +62,14 @@ def run_pc(
     finish: Callable[[Pc], None] = nothing,
     *,
     reboot: bool = True,
+    bios: bytes | None = None,
 ) -> Outcome:
     """Boot a disk: what the machine ends with, and what the debug console got. Others see it before and afterwards."""
     output = bytearray()
     with imgtools.open(str(image), format="raw") as disk:
-        config = PcConfig(MEMORY, [Drive(disk)], console=output.extend, accelerator=accelerator, reboot=reboot)
+        config = PcConfig(
+            MEMORY, [Drive(disk)], console=output.extend, accelerator=accelerator, reboot=reboot, bios=bios
+        )
         with Pc(config) as machine:
             machine.power_on()
             prepare(machine)
