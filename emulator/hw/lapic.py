@@ -95,7 +95,7 @@ class LocalApic(Device):
 
     def priority(self) -> int:
         """The processor priority (section 11.8.3.1)."""
-        service = max(self.service.bit_length() - 1, 0) & 0xF0
+        service = self.service.bit_length() - 1 & 0xF0 if self.service else 0
         return self.task_priority if self.task_priority & 0xF0 >= service else service
 
     def _pending(self) -> int | None:

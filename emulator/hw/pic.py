@@ -145,8 +145,10 @@ class InterruptControllers(Device):
         return lambda high: self.set_line(number, high)
 
     def set_line(self, number: int, high: bool) -> None:
-        (self.first if number < 8 else self.second).set_line(number & 7, high)
-        self._update()
+        controller = self.first if number < 8 else self.second
+        controller.set_line(number & 7, high)
+        if not controller.mask >> (number & 7) & 1:
+            self._update()
 
     def _update(self) -> None:
         self.first.set_line(CASCADE, self.second.pending() is not None)
