@@ -9,7 +9,10 @@ import threading
 from collections.abc import Callable
 
 SECOND = 1_000_000_000
-LONGEST_WAIT = 3600  # seconds; a guest may set timers for centuries
+LONGEST_WAIT = 3600 * SECOND  # a guest may set timers for centuries
+SOON = 1_000_000
+"""How long it waits for the next time behind one that has come, before it waits until it is told of one: a guest with a
+periodic timer sets it again at once, and waking a thread costs it more than anything else it does for that."""
 
 
 class Alarm:
@@ -21,6 +24,7 @@ class Alarm:
         self._condition = threading.Condition()
         self._rung = threading.Event()
         self._due: int | None = None
+        self._looks_at = 0  # when the thread looks at what is due without being told
         self._thread: threading.Thread | None = None
 
     def set(self, due: int | None) -> None:
@@ -28,7 +32,8 @@ class Alarm:
         if due != self._due:
             with self._condition:
                 self._due = due
-                self._condition.notify()
+                if due is not None and due < self._looks_at:
+                    self._condition.notify()
 
     def ring(self) -> None:
         """End what waits, or else the next one to wait."""
@@ -54,10 +59,15 @@ class Alarm:
 
     def _run(self) -> None:
         with self._condition:
+            longest = LONGEST_WAIT
             while self._thread is not None:
-                left = None if self._due is None else self._due - self._clock()
-                if left is None or left > 0:
-                    self._condition.wait(None if left is None else min(left / SECOND, LONGEST_WAIT))
-                else:
+                now = self._clock()
+                if self._due is not None and self._due <= now:
                     self._due = None
                     self._on_time()
+                    longest = SOON
+                else:
+                    left = longest if self._due is None else min(self._due - now, LONGEST_WAIT)
+                    self._looks_at = now + left
+                    self._condition.wait(left / SECOND)
+                    longest = LONGEST_WAIT
