@@ -77,8 +77,12 @@ class Device:
         """The state after power-on."""
 
     def next_event(self) -> int | None:
-        """When the chip has something to do, or None."""
+        """When the chip has something to do, or None. A chip whose class does not override this is never asked."""
         return None
+
+    @classmethod
+    def has_events(cls) -> bool:
+        return cls.next_event is not Device.next_event
 
     def run_events(self, now: int) -> None:
         """Do all that is due."""
@@ -103,10 +107,16 @@ class Bus:
         self._by_port: dict[int, Device] = {}
         self._readers: dict[int, Reader] = {}  # by port and size, as they are used first
         self._writers: dict[int, Writer] = {}
+        self._with_events: list[Device] = []
         self._due: dict[Device, int] = {}
 
-    def add(self, device: Device) -> None:
+    def _enter(self, device: Device) -> None:
         self.devices.append(device)
+        if device.has_events():
+            self._with_events = [*self._with_events, device]
+
+    def add(self, device: Device) -> None:
+        self._enter(device)
         for port in device.ports:
             assert port not in self._by_port, f"two chips at port {port:#x}"
             self._by_port[port] = device
@@ -115,6 +125,7 @@ class Bus:
     def remove(self, device: Device) -> None:
         """Its ports are nobody's again."""
         self.devices.remove(device)
+        self._with_events = [other for other in self._with_events if other is not device]
         self._due.pop(device, None)
         self._by_port = {port: other for port, other in self._by_port.items() if other is not device}
         self._forget_accesses()
@@ -130,12 +141,12 @@ class Bus:
     def place(self, device: Device, space: AddressSpace, first: int, size: int, **options: Any) -> Region:
         """Put a chip's registers into memory."""
         if device not in self.devices:
-            self.devices.append(device)
+            self._enter(device)
         return space.add_mmio(first, size, device.read_memory, self.watched(device, device.write_memory), **options)
 
     def watched(self, device: Device, write: Callable[..., None]) -> Callable[..., None]:
         """What writes to a chip, and asks behind it for the next event if the chip has any."""
-        if type(device).next_event is Device.next_event:
+        if not device.has_events():
             return write
         update = self.update
 
@@ -212,7 +223,7 @@ class Bus:
         return min(self._due.values(), default=None)
 
     def run_events(self, now: int) -> None:
-        for device in self.devices:
+        for device in self._with_events:
             device.run_events(now)
             self.update(device)
 

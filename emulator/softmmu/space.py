@@ -251,11 +251,13 @@ class AddressSpace:
         """RAM has been changed through `windows`."""
         region, end = self._lowest(pieces)
         if region is not None and region.kind == RAM:
-            base, flags, inside = region.first, region.flag_view, PAGE_SIZE - 1
-            if max(pieces)[0] < base + end:
-                pieces = [  # those that lie in one page mostly need nothing
+            base, flags = region.first, region.flag_view
+            if max(pieces)[0] + PAGE_SIZE <= base + end:
+                pieces = [  # those that lie in one or two pages mostly need nothing
                     (address, length) for address, length in pieces
-                    if flags[address - base >> PAGE_SHIFT] != DIRTY or (address & inside) + length > PAGE_SIZE
+                    if length > PAGE_SIZE
+                    or flags[address - base >> PAGE_SHIFT] != DIRTY
+                    or flags[address + length - 1 - base >> PAGE_SHIFT] != DIRTY
                 ]  # fmt: skip
         for address, length in pieces:
             if length:

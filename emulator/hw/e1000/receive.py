@@ -83,6 +83,7 @@ class Receiver:
             return len(frames)
         free = self.ring.owned
         memory = self.ring.memory(self._card.space) if free else None
+        left = 0 if memory is None else free
         head, status = b"", 0
         pieces: list[tuple[bytes, int]] = []  # what goes into a buffer each, and the status that tells of it
         received: list[bytes] = []
@@ -93,19 +94,20 @@ class Receiver:
                 status = DONE | self._checks(head) if self.accepts(head[:6]) else 0
             if status and (len(frame) <= LONGEST or control & LONG_FRAMES):
                 data = frame if control & STRIP_CRC else frame + CRC.pack(crc32(frame))
-                if memory is None or len(data) > size * (free - len(pieces)):
+                if len(data) > size * left:
                     break
-                last = (len(data) - 1) // size * size
-                if last:
-                    pieces += [(data[place : place + size], status) for place in range(0, last, size)]
-                pieces.append((data[last:], status | END_OF_PACKET))
+                while len(data) > size:
+                    pieces.append((data[:size], status))
+                    data = data[size:]
+                pieces.append((data, status | END_OF_PACKET))
+                left = free - len(pieces)
                 received.append(frame)
             done += 1
         if memory is not None and pieces:
             self._store(memory, pieces)
             self._card.count_received(received)
             few = self.ring.size // DESCRIPTOR >> (control >> MINIMUM_THRESHOLD & 3) + 1
-            self._card.cause(RECEIVED | (FEW_DESCRIPTORS if free - len(pieces) <= few else 0))
+            self._card.cause(RECEIVED | (FEW_DESCRIPTORS if left <= few else 0))
         return done
 
     def _store(self, memory: memoryview, pieces: list[tuple[bytes, int]]) -> None:
