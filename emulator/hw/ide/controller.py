@@ -56,9 +56,8 @@ class IdeController(PciFunction):
             master.reset()
 
     def _read(self, offset: int, size: int) -> int:
-        which, place = divmod(offset, MASTER_SIZE)
         if size == 1:
-            return self.masters[which].read(place)
+            return self.masters[offset // MASTER_SIZE].read(offset % MASTER_SIZE)
         return sum(self._read(offset + number, 1) << 8 * number for number in range(size))
 
     def _write(self, offset: int, size: int, value: int) -> None:
