@@ -380,15 +380,16 @@ class Transmission(Wire):
 
 
 COMMANDS: dict[int, tuple[Callable[[Transmission, int, int, int, int], None], int, bool]] = {
-    CMD_READ: (Transmission._read, FLAG_DF, False),
+    CMD_READ: (Transmission._read, FLAG_FUA | FLAG_DF, False),
     CMD_WRITE: (Transmission._write, FLAG_FUA | FLAG_PAYLOAD_LEN, True),
-    CMD_FLUSH: (Transmission._flush, 0, False),
+    CMD_FLUSH: (Transmission._flush, FLAG_FUA, False),
     CMD_TRIM: (Transmission._trim, FLAG_FUA, True),
-    CMD_CACHE: (Transmission._cache, 0, False),
+    CMD_CACHE: (Transmission._cache, FLAG_FUA, False),
     CMD_WRITE_ZEROES: (Transmission._write_zeroes, FLAG_FUA | FLAG_NO_HOLE | FLAG_FAST_ZERO, True),
-    CMD_BLOCK_STATUS: (Transmission._block_status, FLAG_REQ_ONE | FLAG_PAYLOAD_LEN, False),
+    CMD_BLOCK_STATUS: (Transmission._block_status, FLAG_FUA | FLAG_REQ_ONE | FLAG_PAYLOAD_LEN, False),
 }
-"""For each command what carries it out, the flags that it may have, and whether it changes the disk."""
+"""For each command what carries it out, the flags that it may have (FUA any, says the specification: old clients set it
+on a flush), and whether it changes the disk."""
 
 
 def _pieces(offset: int, length: int, size: int) -> Iterator[tuple[int, int]]:

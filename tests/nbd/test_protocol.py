@@ -74,8 +74,10 @@ def test_changes(extension: int | None, disk: Path, serve: Serve) -> None:
             expected[offset : offset + length] = bytes(length)
             assert client.ask(p.CMD_WRITE_ZEROES, offset, length, flags=flags) == 0
         assert client.ask(p.CMD_TRIM, 40 * MIB, MIB) == 0
-        assert client.ask(p.CMD_CACHE, 0, MIB) == 0
-        assert client.ask(p.CMD_FLUSH) == 0
+        for flags in (0, p.FLAG_FUA):  # which any command may have
+            assert client.ask(p.CMD_CACHE, 0, MIB, flags=flags) == 0
+            assert client.ask(p.CMD_FLUSH, flags=flags) == 0
+            assert client.read(0, 512, flags, simple=extension is None) == expected[:512]
         client.send(p.CMD_DISC)
     assert server.stop() == 0
     assert not server.said()
