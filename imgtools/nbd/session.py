@@ -65,50 +65,36 @@ class Session:
         self._limit = max(1, connections) if several else 1
 
     def carry_out(self, requests: Sequence[Request]) -> None:
-        """Make requests on one connection, and wait for the replies to all; see Connection.carry_out."""
-        connection = self._take()
-        try:
-            connection.carry_out(requests)
-        except ConnectionLost as lost:
-            self._give_back(connection)
-            if not self.reconnect_delay:
-                raise
-            self._carry_out_again(requests, lost)
-            return
-        except BaseException:
-            self._give_back(connection)
-            raise
-        self._give_back(connection)
+        """Make requests on one connection, and wait for the replies to all; see Connection.carry_out.
+
+        Where it is lost, or cannot be made, that is tried again until `reconnect_delay` seconds have passed.
+        """
+        deadline = 0.0
+        while True:
+            connection = None
+            try:
+                connection = self._take()
+                connection.carry_out(requests)
+                return
+            except ImageError as error:
+                if not self.reconnect_delay or (connection is not None and not isinstance(error, ConnectionLost)):
+                    raise
+                now = time.monotonic()
+                deadline = deadline or now + self.reconnect_delay
+                if now > deadline:
+                    raise
+            finally:
+                if connection is not None:
+                    self._give_back(connection)
+            time.sleep(PAUSE)
+            for request in requests:
+                request.restart()
 
     def close(self) -> None:
         with self._turns:
             while self._idle:
                 self._idle.pop().close()
                 self._opened -= 1
-
-    def _carry_out_again(self, requests: Sequence[Request], lost: ConnectionLost) -> None:
-        """Try until it is done, or `reconnect_delay` seconds have passed since the connection was lost."""
-        deadline = time.monotonic() + self.reconnect_delay
-        while True:
-            for request in requests:
-                request.restart()
-            connection = None
-            try:
-                connection = self._take()
-                connection.carry_out(requests)
-                return
-            except ConnectionLost as error:
-                lost = error
-            except ImageError as error:
-                if connection is not None:
-                    raise
-                lost = ConnectionLost(error.message, path=error.path)  # nobody listens at the moment
-            finally:
-                if connection is not None:
-                    self._give_back(connection)
-            if time.monotonic() > deadline:
-                raise lost
-            time.sleep(PAUSE)
 
     def _take(self) -> Connection:
         """A connection that is free, or a new one, or the next one that becomes free."""

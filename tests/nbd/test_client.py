@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -195,10 +196,12 @@ def test_a_server_that_comes_back(disk: Path, serve: Serve) -> None:
 
         again = threading.Timer(0.5, come_back)  # after the first attempt has failed
         again.start()
-        patient.write(9 * MIB, b"again")
+        with ThreadPoolExecutor(3) as threads:  # of which some have no connection yet
+            list(threads.map(lambda number: patient.write((9 + number) * MIB, b"again"), range(3)))
         patient.flush()
         again.join()
-        assert patient.read(9 * MIB, 5) == b"again"
+        for number in range(3):
+            assert patient.read((9 + number) * MIB, 5) == b"again"
     with imgtools.open(options) as node:
         assert node.read(9 * MIB, 5) == b"again"
 
