@@ -119,6 +119,8 @@ def run(arguments: Any) -> int:
         serve_by_nbdkit(arguments)
     if arguments.filters or arguments.parameters:
         raise Complaint("--filter and --parameter are for --engine nbdkit")
+    if arguments.detect_zeroes == "unmap" and arguments.discard == "ignore":
+        raise Complaint("--detect-zeroes=unmap and --discard=ignore exclude each other")
     plan = Plan(named(arguments.operands[0], arguments.format, arguments.image_opts), arguments)
     plan.read_only = arguments.read_only
     plan.temporary = arguments.temporary
@@ -146,6 +148,8 @@ def run(arguments: Any) -> int:
 
 def tls_of(arguments: Any) -> ssl.SSLContext | None:
     """How clients prove who they are, where they have to."""
+    if arguments.any_client and arguments.tls is None:
+        raise Complaint("--tls-any-client is for --tls")
     if arguments.tls is None and arguments.keys is None:
         return None
     from imgtools.nbd.tls import server_context, server_context_of_keys
