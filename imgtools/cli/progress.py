@@ -6,7 +6,7 @@ print where it stands, whatever its style.
 
 from __future__ import annotations
 
-import signal
+import _signal as signal  # type: ignore[import-not-found]  # `signal` takes a millisecond to import
 import sys
 import time
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # `signal` takes a millisecond to import
 import os
-import signal
 
 from imgtools.cli import console
 

@@ -57,6 +57,15 @@ def test_imports(words: list[str], tmp_path: Path) -> None:
     assert others <= STANDARD_LIBRARY, others - STANDARD_LIBRARY
 
 
+@pytest.mark.parametrize(
+    "words", [["convert", "-q", "image.raw", "new"], ["compare", "-q", "image.raw", "image.raw"]], ids=" ".join
+)
+def test_commands_with_threads_import_no_enumerations(words: list[str], tmp_path: Path) -> None:
+    imported = modules_of(words, tmp_path)
+    assert "threading" in imported
+    assert not imported & {"enum", "signal", "re"}
+
+
 def test_only_the_format_that_is_needed(tmp_path: Path) -> None:
     for words in (["create", "-q", "disk.raw", "1M"], ["info", "image.raw"]):
         formats = {name for name in modules_of(words, tmp_path) if name.startswith("imgtools.formats.")}

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from tests.conftest import PATIENCE, run
 
+LONGEST = 3 * PATIENCE  # a whole Debian boots, and on a machine that others use
+
 
 class Run(NamedTuple):
     status: int
@@ -19,10 +21,10 @@ class Run(NamedTuple):
 def boot(*words: str | Path, stdin: int | None = subprocess.DEVNULL) -> Run:
     """Run `imgtools boot` to its end."""
     done = subprocess.run(
-        [sys.executable, "-m", "imgtools", "boot", "--accel", "tcg", "--timeout", str(PATIENCE), *map(str, words)],
+        [sys.executable, "-m", "imgtools", "boot", "--accel", "tcg", "--timeout", str(LONGEST), *map(str, words)],
         stdin=stdin,
         capture_output=True,
-        timeout=2 * PATIENCE,
+        timeout=LONGEST + PATIENCE,
     )
     return Run(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
