@@ -1,6 +1,6 @@
 r"""A conversation with a guest, for tests: wait for a text, then type another, and so on.
 
-    script = Script([(EXPECT, "login: "), (SEND, "root\n"), (EXPECT, "# ")], type=machine.type, done=...)
+    script = Script([(EXPECT, b"login: "), (SEND, b"root\n"), (EXPECT, b"# ")], type=machine.type, done=...)
     script.feed(b"debian login: ")                      # what the guest prints
 
 It is over when its last step is an EXPECT that has come; behind a last SEND the guest goes on until it ends by itself.
@@ -8,7 +8,6 @@ It is over when its last step is an EXPECT that has come; behind a last SEND the
 
 from __future__ import annotations
 
-import codecs
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -20,9 +19,9 @@ class Script:
     """The steps that are left, and the output in which the next text is looked for."""
 
     def __init__(
-        self, steps: Sequence[tuple[str, str]], type: Callable[[bytes], None], done: Callable[[], None]
+        self, steps: Sequence[tuple[str, bytes]], type: Callable[[bytes], None], done: Callable[[], None]
     ) -> None:
-        self.steps = deque((kind, _bytes(text)) for kind, text in steps)
+        self.steps = deque(steps)
         self.type = type
         self.done = done
         self._seen = bytearray()
@@ -64,8 +63,3 @@ class Script:
     def _send(self) -> None:
         while self.steps and self.steps[0][0] == SEND:
             self.type(self.steps.popleft()[1])
-
-
-def _bytes(text: str) -> bytes:
-    """A text with escapes like \\n and \\x03, as bytes."""
-    return codecs.escape_decode(text.encode(errors="surrogateescape"))[0]  # type: ignore[attr-defined, no-any-return]

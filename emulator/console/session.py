@@ -53,7 +53,7 @@ class Wishes:
     serial: str = "stdio"  # stdio, file:PATH, pty or none
     display: str = "none"  # none, text in the terminal, or png: the file of the screenshot, renewed each second
     screenshot: str | None = None  # a file for the screen at the end
-    steps: Sequence[tuple[str, str]] = ()  # of a script
+    steps: Sequence[tuple[str, bytes]] = ()  # of a script
     timeout: float | None = None  # seconds
     trace: Sequence[str] = ()  # ports, interrupts
     complain: Callable[[str], None] = to_stderr

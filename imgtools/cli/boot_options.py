@@ -33,15 +33,15 @@ def boot_order(text: str) -> str:
     return text
 
 
-def step(kind: str) -> Callable[[str], tuple[str, str]]:
-    """A parser for a text that is waited for or typed, once its escapes are seen to be some."""
+def step(kind: str) -> Callable[[str], tuple[str, bytes]]:
+    """A parser for a text that is waited for or typed, with escapes like \\n and \\x03."""
 
-    def parse(text: str) -> tuple[str, str]:
+    def parse(text: str) -> tuple[str, bytes]:
         try:
-            codecs.escape_decode(os.fsencode(text))
+            decoded, _ = codecs.escape_decode(os.fsencode(text))
         except ValueError as error:
             raise Complaint(f"--{kind} has a backslash that begins no escape ({error}): write two") from None
-        return kind, text
+        return kind, decoded
 
     return parse
 
