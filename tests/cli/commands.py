@@ -458,6 +458,7 @@ measure -O qcow2 empty.raw
 measure -O qcow2 disk.vdi
 measure -O raw base.qcow2
 measure -O raw disk.raw
+measure -O raw -o preallocation=bogus disk.raw
 measure -O raw compressed.qcow2
 measure --output=json -O raw base.qcow2
 measure --output=json -O qcow2 disk.raw

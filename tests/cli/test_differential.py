@@ -41,6 +41,7 @@ DIFFERENCES = {
     "create -f qcow2 -o compression_type=foo new 1M": CHOICES,
     "create -f qcow2 -o preallocation=foo new 1M": CHOICES,
     "create -f qcow2 -o preallocation= new 1M": CHOICES,
+    "measure -O raw -o preallocation=bogus disk.raw": "refused, though nothing depends on it",
     "create -f vmdk -o backing_fmt=raw new 1M": "told as for every other format",
     "check shared.qcow2": COPIED,
     "check broken-backing.qcow2": WITHOUT_BACKING,

@@ -72,6 +72,9 @@ def test_nobody_waits_for_a_pipe(imgtools: Path, tmp_path: Path) -> None:
     ("words", "complaint"),
     [
         (["create", "new", DIGITS], "Invalid image size specified. Must be between 0 and 9223372036854775807."),
+        (["create", "new", str((1 << 63) - 1)], "could not resize 'new': Invalid argument"),
+        (["create", "-f", "vmdk", "-o", "subformat=monolithicFlat", "new", str((1 << 63) - 1)], "Invalid argument"),
+        (["create", "-f", "vmdk", "new", "300T"], "the disk is too large for a VMDK"),
         (["create", "new", f"1.{DIGITS}M"], ""),
         (["create", "new", f"{'0' * 5000}1M"], ""),
         (["create", "-f", "qcow2", "-o", f"refcount_bits={DIGITS}", "new", "1M"], "is too large for parameter"),

@@ -181,6 +181,8 @@ class FileNode(Storage):
             return
         try:
             os.ftruncate(self.fd, size)
+        except OverflowError as error:
+            raise self._failure(OSError(errno.EINVAL, os.strerror(errno.EINVAL)), "resize", None) from error
         except OSError as error:
             raise self._failure(error, "resize", None) from error
         self.size = size

@@ -149,7 +149,11 @@ def _refuse_to_downgrade(node: Qcow2Node) -> None:
             f"Cannot downgrade an image with incompatible features {features:#x} set", path=node.filename
         )
     if header.extension(head.BITMAPS) is not None:
-        raise UnsupportedFeature("Cannot downgrade an image with persistent bitmaps", path=node.filename)
+        raise UnsupportedFeature(
+            "Cannot downgrade an image with persistent bitmaps",
+            path=node.filename,
+            hint="They would be lost: imgtools bitmap --remove takes away those that are not wanted.",
+        )
     for snapshot in node.snapshots:
         if snapshot.vm_state_size >> 32 or snapshot.disk_size not in (None, node.size):
             raise UnsupportedFeature("Internal snapshots prevent downgrade of image", path=node.filename)

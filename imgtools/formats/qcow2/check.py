@@ -12,6 +12,7 @@ import sys
 from array import array
 
 from imgtools.block.format import CheckResult, Finding
+from imgtools.errors import BadOption
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.bitmap import MAX_DIRECTORY_BYTES, directory_entries
 from imgtools.formats.qcow2.mapping import COMPRESSED, COPIED, OFFSET_MASK, read_table, to_native
@@ -32,6 +33,8 @@ PIECE = 32
 
 def check(node: Qcow2Node, report: Callable[[Finding], None], repair: str | None) -> CheckResult:
     """Check the image, and mend what `repair` allows. See `Checkable`."""
+    if node.loaded_snapshot is not None:
+        raise BadOption("a node that shows a snapshot cannot be checked: open the image", path=node.filename)
     return Check(node, report, repair).run()
 
 

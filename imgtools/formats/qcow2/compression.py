@@ -10,7 +10,9 @@ It is read by libdeflate, twice as fast as either: it wants to know the size bef
 
 from __future__ import annotations
 
-from imgtools.errors import CorruptImage
+from errno import EOPNOTSUPP
+
+from imgtools.errors import CorruptImage, UnsupportedFeature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from imgtools.block.node import Buffer
+    from imgtools.formats.qcow2.node import Qcow2Node
 
 WRITE_WINDOW, READ_WINDOW = -12, -15
 """Raw deflate: QEMU reads no larger window than 4 KiB, others have written up to 32 KiB."""
@@ -109,8 +112,18 @@ def _unzstd(cluster_size: int) -> Callable[[Buffer], Buffer]:
     return unzstd
 
 
-def compressor(method: str, cluster_size: int, level: int | None) -> Callable[[Buffer], bytes | None]:
-    """A function, for one thread, that compresses a cluster; None where that would not make it smaller."""
+def compressor(node: Qcow2Node, level: int | None) -> Callable[[Buffer], bytes | None]:
+    """A function, for one thread, that compresses a cluster; None where that would not make it smaller.
+
+    Raises UnsupportedFeature where an image cannot have compressed clusters.
+    """
+    if node.mapping.external:
+        raise UnsupportedFeature(
+            "clusters in an external data file cannot be compressed", path=node.filename, errno=EOPNOTSUPP
+        )
+    if node.encrypted:
+        raise UnsupportedFeature("compressed clusters would not be encrypted", path=node.filename, errno=EOPNOTSUPP)
+    method, cluster_size = node.compression, node.header.cluster_size
     chosen = DEFAULT_LEVELS[method] if level is None else level
     compress = _deflate(chosen) if method == "zlib" else _zstd(chosen)
 

@@ -7,7 +7,6 @@ metadata tables, and writing them back          placement where guest data goes
 
 from __future__ import annotations
 
-import errno
 from _thread import RLock
 
 from imgtools.align import round_up
@@ -23,7 +22,7 @@ from imgtools.block.format import (
     Snapshots,
 )
 from imgtools.block.node import Layer, cut, fill_zero
-from imgtools.errors import BadOption, UnsupportedFeature
+from imgtools.errors import BadOption
 from imgtools.formats.qcow2 import header as head
 from imgtools.formats.qcow2.events import EventfulData
 from imgtools.formats.qcow2.extents import layer_columns, layer_extents
@@ -275,17 +274,9 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
             self.storage.flush()
 
     def compressor(self, level: int | None = None) -> Callable[[Buffer], bytes | None]:
-        if self.mapping.external:
-            raise UnsupportedFeature(
-                "clusters in an external data file cannot be compressed", path=self.filename, errno=errno.EOPNOTSUPP
-            )
-        if self.encrypted:
-            raise UnsupportedFeature(
-                "compressed clusters would not be encrypted", path=self.filename, errno=errno.EOPNOTSUPP
-            )
         from imgtools.formats.qcow2.compression import compressor
 
-        return compressor(self.compression, self.header.cluster_size, level)
+        return compressor(self, level)
 
     def write_compressed(self, offset: int, length: int, stream: bytes) -> None:
         self._record(offset, length)
@@ -390,8 +381,6 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
     def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
         from imgtools.formats.qcow2.check import check
 
-        if self.loaded_snapshot is not None:
-            raise BadOption("a node that shows a snapshot cannot be checked: open the image", path=self.filename)
         return check(self, report, repair)
 
     def forget_decompressed(self) -> None:
@@ -401,19 +390,13 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
 
     @property
     def metadata_preallocated(self) -> bool:
-        """Whether clusters are mapped that the file has no space for yet: then its holes are zeroes of the disk.
-
-        Told, as QEMU does, by counting: clusters in use against the space that the file takes on its host.
-        """
+        """Whether clusters are mapped that the file has no space for yet: then its holes are zeroes of the disk."""
         if self._metadata_preallocated is None:
             from imgtools.formats.qcow2.refcount import Refcounts
 
             with self.lock:
                 refcounts = self._writer.refcounts if self._writer else Refcounts(self.storage, self.header)
-                allocated = self.storage.allocated_size or 0
-                real = allocated >> self._bits
-                enough = max(real * 10 // 9, real + 2)
-                self._metadata_preallocated = refcounts.count_used(self.storage.size >> self._bits, enough) >= enough
+                self._metadata_preallocated = refcounts.exceed_the_file()
         return self._metadata_preallocated
 
     def close(self) -> None:

@@ -89,17 +89,19 @@ class Refcounts:
         counts = self.block(index)
         return 0 if counts is None else counts[position]
 
-    def count_used(self, clusters: int, enough: int) -> int:
-        """How many of the first `clusters` clusters are in use; stops counting at `enough`."""
-        used = 0
+    def exceed_the_file(self) -> bool:
+        """Whether clearly more clusters are in use than the file has space for on its host (QEMU's measure of that)."""
+        clusters = self.storage.size >> self.cluster_bits
+        real = (self.storage.allocated_size or 0) >> self.cluster_bits
+        enough, used = max(real * 10 // 9, real + 2), 0
         for index in range(div_up(clusters, self.per_block)):
             counts = self.block(index)
             if counts is not None:
                 counts = counts[: clusters - index * self.per_block]
                 used += len(counts) - counts.count(0)
             if used >= enough:
-                break
-        return used
+                return True
+        return False
 
     def mask(self, index: int, value: int) -> bytes:
         """A byte for each count of a block: 1 where it is `value` (below 256), or else 0."""

@@ -135,7 +135,11 @@ def _make_extent(storage: Storage, size: int, flat: bool, options: dict[str, Any
         return
     geometry = Geometry(size // SECTOR)
     if geometry.tables > MAX_DIRECTORY_ENTRIES:
-        raise BadOption("the disk is too large for a VMDK", path=storage.filename)
+        raise BadOption(
+            "the disk is too large for a VMDK",
+            path=storage.filename,
+            hint="A sparse extent has up to 256 TiB; twoGbMaxExtentSparse makes many of 2 GiB.",
+        )
     storage.write(0, geometry.header(compressed=compressed, zeroed_grains=bool(options.get("zeroed_grain"))))
     storage.truncate(geometry.overhead * SECTOR)
     for directory in (geometry.rgd_offset, geometry.gd_offset):

@@ -177,6 +177,20 @@ def test_a_data_file_is_renamed_and_set_free(tmp_path: Path, qemu_img: Runner) -
         change(path, "compat=0.10")
 
 
+def test_bitmaps_are_not_lost_by_going_down(tmp_path: Path, qemu_img: Runner) -> None:
+    """QEMU drops them without a word, and leaks their clusters."""
+    path = tmp_path / "disk"
+    qemu_img("create", "-q", "-f", "qcow2", path, MIB)
+    qemu_img("bitmap", "--add", path, "b")
+    with pytest.raises(ImageError, match="Cannot downgrade an image with persistent bitmaps"):
+        change(path, "compat=0.10")
+    told = json.loads(qemu_img("info", "--output=json", path).stdout)["format-specific"]["data"]
+    assert [bitmap["name"] for bitmap in told["bitmaps"]] == ["b"]
+    qemu_img("bitmap", "--remove", path, "b")
+    change(path, "compat=0.10")
+    qemu_img("check", path)
+
+
 BELOW = pattern(SIZE, 99)
 CUTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"compat": "0.10"}, {}),
