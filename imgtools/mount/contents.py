@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from imgtools.block.filters.window import Window
 from imgtools.block.format import Snapshots
+from imgtools.mount.leaving import DISK
 from imgtools.partitions import read_partitions
 
 TYPE_CHECKING = False
@@ -26,7 +27,7 @@ MAX_SNAPSHOTS = 256
 
 def contents_of(disk: Node, open_again: Callable[[], Node]) -> dict[str, Node]:
     """File name to node for all that `disk` has. `open_again` opens the same image once more, read-only."""
-    files: dict[str, Node] = {"disk": disk}
+    files: dict[str, Node] = {DISK: disk}
     for partition in read_partitions(disk):
         files[f"partition-{partition.number}"] = Window(disk, partition.start, partition.size)
     if isinstance(disk, Snapshots):

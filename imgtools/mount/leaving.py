@@ -12,10 +12,12 @@ import select
 import subprocess
 from shutil import which
 
-from imgtools.errors import BadOption, InputOutput, UnsupportedFeature
+from imgtools.errors import BadOption, InputOutput, UnsupportedFeature, from_os_error
 
 SERVER_LINK = ".imgtools-server"
 """A link in a mounted directory, which is not listed: it leads to the number of the process that serves it."""
+DISK = "disk"
+"""The file that every mounted directory has: the whole disk."""
 PROGRAMS = (("fusermount3", "-u"), ("fusermount", "-u"), ("umount",))
 """What takes a directory away: the first that is installed."""
 
@@ -30,11 +32,26 @@ def unmount(directory: str, patience: float = 60) -> None:
             return
         raise BadOption(f"'{directory}' is not a directory that imgtools has mounted", path=directory) from None
     try:
+        _write_back(directory)
         _take_away(directory)
         if not select.select([server], [], [], patience)[0]:
             raise InputOutput(f"'{directory}' is unmounted, but its image is still being closed", path=directory)
     finally:
         os.close(server)
+
+
+def _write_back(directory: str) -> None:
+    """Have all that was written on stable storage while there is still somebody to tell where that fails."""
+    try:
+        disk = os.open(os.path.join(directory, DISK), os.O_RDONLY)
+        try:
+            os.fsync(disk)
+        finally:
+            os.close(disk)
+    except OSError as error:
+        failure = from_os_error(error, f"could not write back what was written in '{directory}'", directory)
+        failure.hint = "It is still mounted: mend that and try again, or give it up by fusermount3 -u."
+        raise failure from error
 
 
 def _take_away(directory: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import select
 import signal
 import subprocess
@@ -142,6 +143,23 @@ def test_a_disk_whose_server_is_gone_is_no_missing_file(disk: tuple[Path, Path],
         for _ in range(2):
             with file.open("rb") as opened, pytest.raises(OSError, match="Input/output error"):
                 opened.read(1)
+
+
+def test_what_cannot_be_written_back_is_told(disk: tuple[Path, Path], mount: Mount, qemu_io: Runner) -> None:
+    """As on a full disk: the image's tables are still to be written when the directory is to be taken away."""
+    _, image = disk
+    directory = mount(image, "--write")
+    server = int(os.readlink(directory / ".imgtools-server"))
+    with (directory / "disk").open("r+b", buffering=0) as file:
+        file.seek(3 * MIB)
+        file.write(b"\x5a" * 65536)
+    resource.prlimit(server, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    done = run(*PROGRAM, "umount", directory, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("imgtools: could not write back what was written in")
+    assert "File too large" in done.stderr and os.path.ismount(directory)
+    resource.prlimit(server, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    unmount(directory)
+    qemu_io(image, f"read -P 0x5a {3 * MIB} 65536", format="qcow2")
 
 
 def test_its_size_is_fixed(disk: tuple[Path, Path], mount: Mount) -> None:
