@@ -2,8 +2,9 @@
 promise (api.rst, 4.46 and 4.20).
 
 The machine has one processor and our own interrupt controllers, whose local APIC counts nanoseconds. KVM knows nothing
-of that one, so there is no x2APIC and no deadline in units of the time stamp counter. KVM's own interface has its name,
-by which systems trust timers whose interrupts may be late, and none of its features.
+of that one, so there is no x2APIC and no deadline in units of the time stamp counter. Of KVM's own interface
+(Documentation/virt/kvm/x86/cpuid.rst) it has what the kernel does without interrupt controllers: the clock, by which
+systems know the rate of the time stamp counter, and that ports are not written to in order to wait.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ SHARING = 0xFFFFC000  # in EAX of the cache leaves: who shares it
 CACHES = (4, 0x8000001D)
 # Monitor, topology, performance counters, enclaves, tracing, frequencies, virtualization, memory encryption
 ABSENT = {5, 0xA, 0xB, 0x12, 0x14, 0x16, 0x1F, 0x8000000A, 0x8000001E, 0x8000001F}
+PARAVIRTUAL_LEAF = 0x40000001
+PARAVIRTUAL = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 24  # CLOCKSOURCE, NOP_IO_DELAY, CLOCKSOURCE2, CLOCKSOURCE_STABLE_BIT
 HYPERVISOR_LEAVES, TIMING_LEAF, LAST_HYPERVISOR = 0x40000000, 0x40000010, 0x4000FFFF
 CRYSTAL_LEAF = 0x15
 
@@ -35,11 +38,13 @@ CRYSTAL_LEAF = 0x15
 def guest_cpuid(supported: Any, features: Collection[str], kilohertz: int) -> Any:
     """The entries for a guest, a `Cpuid`. `features` are the machine's, `kilohertz` the time stamp counter's or 0."""
     entries = [CpuidEntry.from_buffer_copy(entry) for entry in supported.entries[: supported.nent]]
+    offered = sum(entry.eax for entry in entries if entry.function == PARAVIRTUAL_LEAF)
     entries = [entry for entry in entries if not HYPERVISOR_LEAVES <= entry.function <= LAST_HYPERVISOR]
     for entry in entries:
         _trim(entry, "APIC" in features, kilohertz)
     name = [int.from_bytes(HYPERVISOR_VENDOR[place : place + 4], "little") for place in (0, 4, 8)]
     entries.append(_leaf(HYPERVISOR_LEAVES, TIMING_LEAF, *name))
+    entries.append(_leaf(PARAVIRTUAL_LEAF, offered & PARAVIRTUAL))
     entries.append(_leaf(TIMING_LEAF, kilohertz, CRYSTAL // 1000))
     answer = Cpuid(nent=len(entries))
     answer.entries[: len(entries)] = entries

@@ -176,9 +176,9 @@ PROTECTED = """
 
 
 def test_triple_fault(tmp_path: Path) -> None:
-    """A selector beyond the GDT, and no gate for the exception."""
+    """A selector beyond the GDT, and no gate for the exception. Where RIP is, AMD's processors do not tell."""
     image = boot_sector(tmp_path, f"{PROTECTED}    mov $0x48, %ax\n    mov %ax, %ds\nempty: .fill 6\n")
-    with pytest.raises(GuestError, match=r"(?s)triple fault: an exception could not be delivered.*> .*mov ds,ax"):
+    with pytest.raises(GuestError, match="triple fault: an exception could not be delivered"):
         run_pc(image, KVM, reboot=False)
 
 
