@@ -21,6 +21,7 @@ from tests.emulator.boot.linux_guests import initramfs, kernel
 
 from .timing import HEADER, IMGTOOLS, Row
 
+BOOT = (*IMGTOOLS, "boot", "--accel", "tcg")
 REACHED = b"INIT-REACHED"
 MEMORY = 512  # MiB
 BOOT_LIMIT = 2.0  # of QEMU's time
@@ -63,7 +64,7 @@ def boot(folder: Path, runs: int) -> None:
     disk = folder / "initrd"
     disk.write_bytes(initramfs(linux, (), f"echo {REACHED.decode()}; sleep 60\n"))
     options = ["-kernel", str(linux.image), "-initrd", str(disk), "-append", "console=ttyS0"]
-    ours = [*IMGTOOLS, "boot", "-m", f"{MEMORY}M", *(f"-{word}" if word.startswith("-") else word for word in options)]
+    ours = [*BOOT, "-m", f"{MEMORY}M", *(f"-{word}" if word.startswith("-") else word for word in options)]
     samples: dict[str, list[tuple[float, float]]] = {"ours": [], "peer": []}
     for _ in range(runs + 1):
         samples["ours"].append(time_to(ours, REACHED))
@@ -79,7 +80,7 @@ def start(folder: Path, runs: int) -> None:
     source.write_text(HELLO)
     subprocess.run(["as", "--32", "-o", folder / "hello.o", source], check=True)
     subprocess.run(["objcopy", "-O", "binary", folder / "hello.o", image], check=True)
-    command = [*IMGTOOLS, "boot", "-f", "raw", str(image)]
+    command = [*BOOT, "-f", "raw", str(image)]
     seconds = statistics.median(time_to(command, b"!")[0] for _ in range(runs + 1))
     print(f"start to the first output of a boot sector: {seconds:.2f} s, at most {START_LIMIT} s")
 

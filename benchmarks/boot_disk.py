@@ -29,7 +29,7 @@ COMPILE = (
     "-Wl,--build-id=none,-z,noseparate-code,-z,noexecstack,-z,max-page-size=4096,-Ttext=0x100000"
 )
 MEMORY = 512  # MiB
-OURS = [sys.executable, "-m", "imgtools", "boot", "--no-reboot", "-m", f"{MEMORY}M"]
+OURS = [sys.executable, "-m", "imgtools", "boot", "--accel", "tcg", "--no-reboot", "-m", f"{MEMORY}M"]
 QEMU = (
     f"qemu-system-x86_64 -accel tcg -M pc -m {MEMORY} -display none -monitor none -no-reboot -snapshot "
     "-device isa-debug-exit,iobase=0xf4,iosize=4"

@@ -22,6 +22,7 @@ from tests.emulator.boot.linux_guests import Kernel, initramfs, kernel
 
 from .timing import HEADER, IMGTOOLS, Row
 
+BOOT = (*IMGTOOLS, "boot", "--accel", "tcg")
 MIB = 1 << 20
 LIMIT = 1.0  # of QEMU's time
 CARDS = {"e1000": ("e1000", "af_packet"), "virtio": ("virtio_pci", "virtio_net", "af_packet")}
@@ -82,7 +83,7 @@ def compare(linux: Kernel, card: str, port: int, size: int, runs: int) -> None:
         words = [f"-{word}" if place % 2 == 0 else word for place, word in enumerate(started)]
         model = "virtio-net-pci" if card == "virtio" else card
         theirs = [*QEMU.split(), *words, "-netdev", "user,id=n", "-device", f"{model},netdev=n"]
-        ours = [*IMGTOOLS, "boot", "--network", card, *(f"-{word}" if word[0] == "-" else word for word in words)]
+        ours = [*BOOT, "--network", card, *(f"-{word}" if word[0] == "-" else word for word in words)]
         samples: dict[str, list[list[float]]] = {"ours": [], "theirs": []}
         for _ in range(runs):
             samples["theirs"].append(transfers(theirs))
