@@ -19,9 +19,9 @@ PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from imgtools.__main
 class Server:
     """`imgtools nbd serve` on a unix socket; the image's format is in its name."""
 
-    def __init__(self, directory: Path, image: Path, *words: str | Path) -> None:
+    def __init__(self, directory: Path, image: Path, *words: str | Path, log: Path | None = None) -> None:
         self.socket = directory / f"nbd{len(list(directory.iterdir()))}.sock"
-        self.log = self.socket.with_suffix(".log")
+        self.log = log or self.socket.with_suffix(".log")
         listens = self.socket.with_suffix(".pid")
         options = ["--socket", self.socket, "--pid-file", listens, "--format", image.suffix[1:], *words, image]
         command = [sys.executable, "-c", PROGRAM, str(ROOT), "nbd", "serve", *map(str, options)]

@@ -154,6 +154,22 @@ def test_no_file_descriptors_are_left(disk: Path, serve: Serve) -> None:
     assert server.stop() == 0
 
 
+def test_a_log_that_is_full(disk: Path, serve: Serve) -> None:
+    server = serve(disk, "--clients", "0", log=Path("/dev/full"))
+    with Client(server) as neighbour:
+        for process in server.processes():
+            resource.prlimit(process, resource.RLIMIT_NOFILE, (24, 24))
+        crowd = [connect(server) for _ in range(60)]
+        for client in crowd[:10]:
+            say(client, bytes(20))
+        assert neighbour.read(0, 512, simple=True) == bytes(512)
+        for client in crowd:
+            client.close()
+        with Client(server) as later:
+            assert later.size == SIZE
+    assert server.stop() == 0
+
+
 def test_a_thousand_connections(disk: Path, serve: Serve) -> None:
     server = serve(disk, "--read-only")
     with Client(server) as neighbour:

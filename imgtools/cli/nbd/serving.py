@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 from imgtools.block.filters.overlay import Overlay, temporary_directory
 from imgtools.block.filters.window import Window
@@ -100,7 +101,7 @@ def serve(plan: Plan, ready: Callable[[], None]) -> int:
                 tls=plan.tls,
                 handshake_limit=plan.handshake_limit,
                 workers=workers_for(plan, export),
-                log=console.complain,
+                log=log,
             )
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, lambda *_: server.stop())
@@ -114,6 +115,15 @@ def serve(plan: Plan, ready: Callable[[], None]) -> int:
     finally:
         for listener in listeners:
             listener.close()
+
+
+def log(line: str) -> None:
+    """Tell of a client, on standard error. Where that is closed or full the server goes on all the same."""
+    if sys.stderr is not None:
+        try:
+            console.complain(line)
+        except OSError:
+            pass
 
 
 def workers_for(plan: Plan, export: Export) -> int:
