@@ -50,7 +50,8 @@ def serve(
     `name` is what the list of mounted file systems shows; `ready` is called once the files are there.
     """
     check_directory(directory)
-    options: dict[str, Any] = {"foreground": True, "default_permissions": True, "fsname": name.replace(",", "\\,")}
+    shown = name.replace("\\", "\\\\").replace(",", "\\,")
+    options: dict[str, Any] = {"foreground": True, "default_permissions": True, "fsname": shown}
     options |= {"subtype": "imgtools", "allow_other": allow_other}
     if any(not node.read_only for node in files.values()):
         options["direct_io"] = True

@@ -60,6 +60,7 @@ def _take_away(directory: str) -> None:
         raise UnsupportedFeature(
             "fusermount3 is needed to unmount", path=directory, hint="Debian, Ubuntu: apt install fuse3"
         )
-    done = subprocess.run([*program, directory], capture_output=True, text=True)
+    place = os.path.realpath(directory)  # they follow no links
+    done = subprocess.run([*program, place], capture_output=True, text=True)
     if done.returncode:
         raise InputOutput(f"could not unmount '{directory}': {done.stderr.strip()}", path=directory)

@@ -162,6 +162,17 @@ def test_what_cannot_be_written_back_is_told(disk: tuple[Path, Path], mount: Mou
     qemu_io(image, f"read -P 0x5a {3 * MIB} 65536", format="qcow2")
 
 
+def test_odd_names(disk: tuple[Path, Path], mount: Mount, tmp_path: Path) -> None:
+    image = disk[1].rename(tmp_path / "a, b\\c.qcow2")
+    directory = mount(image)
+    shown = next(line.split(" ")[0] for line in Path("/proc/mounts").read_text().splitlines() if str(directory) in line)
+    assert shown == str(image).replace("\\", r"\134").replace(" ", r"\040")
+    link = tmp_path / "link"
+    link.symlink_to(directory)
+    unmount(link)
+    assert not os.path.ismount(directory)
+
+
 def test_its_size_is_fixed(disk: tuple[Path, Path], mount: Mount) -> None:
     raw, image = disk
     file = mount(image, "--write") / "disk"
