@@ -10,7 +10,7 @@ from typing import NamedTuple
 import imgtools
 from emulator.machine.config import Drive, PcConfig
 from emulator.machine.pc import Pc
-from tests.conftest import require_tool, run
+from tests.conftest import PATIENCE, require_tool, run
 
 HEAD = """
     .code16
@@ -30,7 +30,6 @@ END = """
 SIZE = 1 << 20
 MEMORY = 16 << 20
 STATUS, LATE = 11, 255  # of a program that ends as END does; of one that does not end
-LONGEST = 60  # seconds
 
 
 class Outcome(NamedTuple):
@@ -73,7 +72,7 @@ def run_pc(
         with Pc(config) as machine:
             machine.power_on()
             prepare(machine)
-            too_long = threading.Timer(LONGEST, machine.end, (LATE,))
+            too_long = threading.Timer(PATIENCE, machine.end, (LATE,))
             too_long.start()
             try:
                 status = machine.run()

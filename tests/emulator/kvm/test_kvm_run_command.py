@@ -14,7 +14,7 @@ from kvm_guests import STATUS, boot_sector
 
 from emulator.kvm.host import DEVICE, Host
 from emulator.kvm.modes import missing_modes
-from tests.conftest import run
+from tests.conftest import PATIENCE, run
 from tests.emulator.machine.guest_programs import build_boot_sector
 
 DISK = Path(__file__).parents[1] / "boot" / "guests" / "disk.S"
@@ -78,7 +78,7 @@ def test_control_c(command: tuple[str, ...], rest: str, tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None and process.stdout.read(1) == b"A"
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == INTERRUPTED
+        assert process.wait(PATIENCE) == INTERRUPTED
 
 
 if os.geteuid() == 0 and not os.stat(DEVICE).st_mode & stat.S_IRWXO:  # else there is nobody who may not open it

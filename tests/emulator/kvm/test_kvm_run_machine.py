@@ -15,6 +15,7 @@ from emulator.kvm.modes import PAGED, missing_modes
 from emulator.machine.engine import KVM, TCG
 from emulator.machine.errors import GuestError
 from emulator.machine.pc import Pc
+from tests.conftest import PATIENCE
 
 READ_SECTOR = """
     mov $0x1f2, %dx
@@ -248,7 +249,7 @@ def test_posts(tmp_path: Path) -> None:
             taken = threading.Event()
             machine.post(lambda: seen.append(number))
             machine.post(taken.set)
-            assert taken.wait(60)
+            assert taken.wait(PATIENCE)
 
         def work() -> None:
             for number in range(posts):
