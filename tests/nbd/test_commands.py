@@ -87,6 +87,20 @@ def test_copies(uri: str, disk: Path, tmp_path: Path) -> None:
     assert copies[1].read_bytes() == changed
 
 
+def test_what_a_server_can(uri: str) -> None:
+    """The answers are nbdinfo's, for all that it knows by the same word."""
+    words = (
+        "cache connect df fast-zero flush fua multi-conn read read-only rotational structured-reply tls trim write zero"
+    )
+    for word in words.split():
+        done = run(*OURS, "info", "--can", word, uri, check=False)
+        assert (done.stdout, done.stderr) == ("", "")
+        theirs = "--is" if word in ("read-only", "rotational", "tls") else "--can"
+        assert done.returncode == run("nbdinfo", theirs, word, uri, check=False).returncode, word
+    done = run(*OURS, "info", "--can", "fly", uri, check=False)
+    assert (done.returncode, done.stderr) == (1, "imgtools: 'fly' is nothing that can be asked about\n")
+
+
 def test_pipes_by_name(uri: str, tmp_path: Path) -> None:
     """As a shell's <(...) and programs' /dev/stdout name them; and /dev/null."""
     expected, copy = tmp_path / "expected", tmp_path / "copy"

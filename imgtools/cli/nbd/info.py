@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from imgtools.cli import console
+from imgtools.cli.arguments import Choice
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.json_text import to_json
+from imgtools.nbd import protocol
 from imgtools.nbd.client_handshake import printable
-from imgtools.nbd.inspect import Server, inspect_export
+from imgtools.nbd.inspect import CAPABILITIES, Server, inspect_export
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,11 +16,30 @@ if TYPE_CHECKING:
 
 JSON = Option("json", "", "json", "", "print JSON, under nbdinfo's names")
 
+CAN = {name.partition("_")[2].replace("_", "-"): flag for name, flag in CAPABILITIES}
+"""Transmission flags by the words for them on the command line."""
+ALSO = ("connect", "extended-headers", "read", "structured-reply", "tls", "write")
+"""What else may be asked about."""
+FALSE = 2
+"""The exit status where what was asked about is not so."""
+
 COMMAND = Command(
     "nbd info",
     "URI",
     "Tell what a server says of an export: its size, what it can do, its block sizes and meta contexts.",
-    (JSON, Option("size", "", "size", "", "print only the size, in bytes")),
+    (
+        JSON,
+        Option("size", "", "size", "", "print only the size, in bytes"),
+        Choice(
+            "capability",
+            "",
+            "can",
+            "WHAT",
+            "print nothing; the exit status is 0 if the export can do that, and 2 if not",
+            tuple(sorted((*CAN, *ALSO))),
+            complaint="'{}' is nothing that can be asked about",
+        ),
+    ),
 )
 
 
@@ -26,11 +47,25 @@ def run(arguments: Any) -> int:
     if len(arguments.operands) != 1:
         raise UsageError("Expecting one NBD URI")
     server = inspect_export(arguments.operands[0])
+    if arguments.capability is not None:
+        return 0 if can(server, arguments.capability) else FALSE
     if arguments.size:
         console.say(str(server.exports[0].export.size))
     else:
         show(server, arguments.json)
     return 0
+
+
+def can(server: Server, what: str) -> bool:
+    """Whether the server's one export can do what a word of the command line means."""
+    export = server.exports[0].export
+    also = {
+        "extended-headers": server.extended,
+        "structured-reply": server.structured,
+        "tls": server.tls,
+        "write": not export.can(protocol.READ_ONLY),
+    }
+    return export.can(CAN[what]) if what in CAN else also.get(what, True)
 
 
 def show(server: Server, as_json: bool) -> None:
