@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import resource
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from imgtools.nbd import protocol as p
-from tests.conftest import PATIENCE, wait_until
+from tests.conftest import PATIENCE, TRIES, wait_until
 from tests.nbd.conftest import MIB, SIZE, content_of
 from tests.nbd.serving import Client, Server, named
 
@@ -103,12 +104,13 @@ def test_half_handshakes_are_cut_off(disk: Path, serve: Serve) -> None:
 
 
 def patient_client(server: Server) -> Client:
-    """One that comes again where this process stood still for so long that it was itself cut off."""
-    while True:
+    """One that comes again where it was turned away: there was no room yet, or this process stood still too long."""
+    for _ in range(TRIES):
         try:
             return Client(server)
         except (EOFError, ConnectionError):
-            pass
+            time.sleep(0.1)
+    raise AssertionError("no client is let in")
 
 
 def test_many_clients_that_take_no_answers(disk: Path, serve: Serve) -> None:
@@ -149,7 +151,7 @@ def test_no_file_descriptors_are_left(disk: Path, serve: Serve) -> None:
         assert neighbour.read(0, 512, simple=True) == bytes(512)
         for client in crowd:
             client.close()
-        with Client(server) as later:
+        with patient_client(server) as later:  # until the server has seen that they have gone
             assert later.size == SIZE
     assert server.stop() == 0
 
@@ -165,7 +167,7 @@ def test_a_log_that_is_full(disk: Path, serve: Serve) -> None:
         assert neighbour.read(0, 512, simple=True) == bytes(512)
         for client in crowd:
             client.close()
-        with Client(server) as later:
+        with patient_client(server) as later:  # until the server has seen that they have gone
             assert later.size == SIZE
     assert server.stop() == 0
 
