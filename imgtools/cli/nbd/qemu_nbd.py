@@ -1,7 +1,8 @@
 """qemu-nbd's command line: the same options, texts and exit statuses, for scripts that have them written down.
 
-Checks stand in qemu-nbd's order, since only the first that fails is told. Two things differ on purpose: a file that
-is no socket is never replaced by one, and images name further files only through the gate.
+Checks stand in qemu-nbd's order, since only the first that fails is told. Two things differ on purpose: a socket
+never replaces a file of another kind or a socket on which somebody listens, and images name further files only
+through the gate.
 """
 
 from __future__ import annotations
