@@ -5,7 +5,8 @@
 prints one table: the throughput of each in MB/s, and the ratio, which is to be at least 1. The first guest is a program
 without an operating system that reads by the IDE controller's bus master, 128 KiB a command; the others are Debian's
 kernel with a `dd` that goes past its cache or through it. The image is in the host's cache, and writes are kept apart
-in a file of their own, as by default. Runs alternate, so that a change of the machine's speed hits both alike.
+in a file of their own, as by default; where the host's cache does not keep it, TMPDIR=/dev/shm does. Runs alternate, so
+that a change of the machine's speed hits both alike.
 """
 
 from __future__ import annotations

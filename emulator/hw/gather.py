@@ -37,7 +37,7 @@ class Gather:
     `KEPT` lists by the tables that they are made of finds them with their memory.
     """
 
-    __slots__ = ("_is_dirty", "_parts", "_views", "pieces", "size", "space")
+    __slots__ = ("_is_dirty", "_parts", "_views", "_was_written", "pieces", "size", "space")
 
     def __init__(self, space: AddressSpace, pieces: list[tuple[int, int]], size: int | None = None) -> None:
         self.space = space
@@ -46,6 +46,7 @@ class Gather:
         self._parts: tuple[int, Gather, Gather] | None = None  # of the last `split`
         self._views: tuple[int, bool, list[memoryview]] | None = None  # for a layout of memory
         self._is_dirty: tuple[int, Callable[[], bool]] | None = None  # the same
+        self._was_written = False
 
     def split(self, place: int) -> tuple[Gather, Gather]:
         """The first `place` bytes, and the rest."""
@@ -86,11 +87,13 @@ class Gather:
         return self._views[2]
 
     def written(self) -> None:
-        """What `views` gave has been changed."""
-        if self._is_dirty is None or self._is_dirty[0] != self.space.layout:
+        """What `views` gave has been changed. Lists that come once only are not worth a check of their own."""
+        if self._is_dirty is not None and self._is_dirty[0] == self.space.layout and self._is_dirty[1]():
+            return
+        self.space.all_written(self.pieces)
+        if self._was_written and (self._is_dirty is None or self._is_dirty[0] != self.space.layout):
             self._is_dirty = (self.space.layout, self.space.dirty_check(self.pieces))
-        if not self._is_dirty[1]():
-            self.space.all_written(self.pieces)
+        self._was_written = True
 
     # -- small amounts --------------------------------------------------------------------------------------
 
