@@ -58,6 +58,10 @@ class BlockNode(Layer):
         """Where the block lies in the file, or NOWHERE, ZEROES, PACKED. Called under the lock."""
         raise NotImplementedError
 
+    def absent_until(self, block: int) -> int:
+        """A block is NOWHERE: the next one of which that is not known to be so, too. Called under the lock."""
+        return block + 1
+
     def add(self, block: int, within: int, data: memoryview) -> None:
         """Give a block without a place one, and store `data` at `within` in it. Called under the lock."""
         raise NotImplementedError
@@ -68,8 +72,11 @@ class BlockNode(Layer):
 
     def add_run(self, start: int, data: memoryview) -> None:
         """Store `data` at `start`, in blocks of which none has a place. Called under the lock."""
-        for at, count, _ in self._single_blocks(start, len(data)):
-            self.add(at // self.block_size, at % self.block_size, data[at - start : at - start + count])
+        end, size = start + len(data), self.block_size
+        while start < end:
+            count = min(size - start % size, end - start)
+            self.add(start // size, start % size, data[:count])
+            start, data = start + count, data[count:]
 
     def write_entries(self, block: int, count: int) -> None:
         """Write the table's entries of some blocks, as they are in memory, to the file. Called under the lock."""
@@ -199,11 +206,13 @@ class BlockNode(Layer):
             yield from found
 
     def _single_blocks(self, offset: int, length: int) -> Iterator[Piece]:
+        """The range block by block, but for those that are known to be absent together."""
         size, end = self.block_size, offset + length
         while offset < end:
             block, within = divmod(offset, size)
-            count = min(size - within, end - offset)
             position = self.locate(block)
+            stop = block + 1 if position != NOWHERE else self.absent_until(block)
+            count = min(stop * size, end) - offset
             yield offset, count, position + within if position >= 0 else position
             offset += count
 

@@ -59,6 +59,12 @@ class TwoLevels:
         self._room = max(1, MAX_CACHED_BYTES // (8 * entries))
         self._tables: dict[int, array[int]] = {}
 
+    def absent_until(self, block: int) -> int:
+        """The first block behind this one that may have an entry although this one has none: a missing second table
+        is looked at once."""
+        number = block // self.entries
+        return block + 1 if self.first[number] else (number + 1) * self.entries
+
     def __getitem__(self, block: int) -> int:
         number, index = divmod(block, self.entries)
         offset = self.first[number]

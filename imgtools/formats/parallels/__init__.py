@@ -80,6 +80,9 @@ class ParallelsNode(BlockNode, Checkable):
             )
         return position or NOWHERE
 
+    def absent_until(self, block: int) -> int:
+        return block + 1 if block < len(self.table) else -(-self.size // self.block_size)
+
     def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
         from imgtools.formats.parallels.check import Check
 

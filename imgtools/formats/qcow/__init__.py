@@ -72,6 +72,9 @@ class QcowNode(BlockNode):
         entry = self.table[block]
         return PACKED if entry & COMPRESSED else entry or NOWHERE
 
+    def absent_until(self, block: int) -> int:
+        return self.table.absent_until(block)
+
     def unpack(self, block: int) -> bytes:
         with self.lock:
             entry = self.table[block]

@@ -56,6 +56,9 @@ class QedNode(BlockNode, Checkable):
             )
         return entry
 
+    def absent_until(self, block: int) -> int:
+        return self.table.absent_until(block)
+
     def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
         from imgtools.formats.qed.check import Check
 
