@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imgtools.block.extent import READS_ZERO
@@ -184,6 +184,7 @@ def run_operations(subject: Subject, operations: Sequence[Operation]) -> None:
             model.apply(node, operation)
             continue
         model.verify(node)
+        check_is_clean(node)
         node.close()
         node = subject.open(storage)
         model.verify(node)
@@ -194,6 +195,7 @@ def run_operations(subject: Subject, operations: Sequence[Operation]) -> None:
 def check_against_model(subject: Subject, *, max_examples: int = 60) -> None:
     """Random operations, shrunk by hypothesis to the fewest that go wrong."""
 
+    @example([("write", subject.unit, 512, 1), ("write", 0, 0, 1), ("zero", 0, 0, True), ("discard", 0, 0)])
     @settings(max_examples=max_examples)
     @given(st.lists(operations_on(subject), max_size=12))
     def run(operations: list[Operation]) -> None:

@@ -245,7 +245,7 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
         if self.recording:
             self._record(offset, len(data))
         within, length = offset & self._low, len(data)
-        if within + length <= self._low + 1 and 0 <= offset <= self.size - length:
+        if 0 < length <= self._low + 1 - within and 0 <= offset <= self.size - length:
             writer.write_small(offset, data)
             return
         self.check_range(offset, length)
@@ -381,6 +381,8 @@ class Qcow2Node(Layer, Amendable, Checkable, Resizable, Emptiable, Rebasable, Co
     def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
         from imgtools.formats.qcow2.check import check
 
+        if self._writer is not None and not self._writer.failed:
+            self._writer.settle()
         return check(self, report, repair)
 
     def forget_decompressed(self) -> None:

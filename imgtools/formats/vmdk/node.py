@@ -201,11 +201,15 @@ class VmdkNode(Layer, Checkable):
             self.storage.flush()
             self._changed = True
 
+    def write_back(self) -> None:
+        """Have the tables in the files as they are in memory."""
+        if not self.read_only:
+            for extent in self.disk_extents:
+                extent.write_back()
+
     def close(self) -> None:
         try:
-            if not self.read_only:
-                for extent in self.disk_extents:
-                    extent.write_back()
+            self.write_back()
         finally:
             super().close()
 
@@ -233,6 +237,7 @@ class VmdkNode(Layer, Checkable):
     def check(self, report: Callable[[Finding], None], repair: str | None = None) -> CheckResult:
         from imgtools.formats.vmdk.check import check
 
+        self.write_back()
         return check(self, report, repair)
 
 

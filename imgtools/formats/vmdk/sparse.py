@@ -240,6 +240,7 @@ class SparseExtent(GrainExtent):
                 self.storage.flush()
                 if self.redundant is not None:
                     self.storage.write(self.header.rgd_offset * SECTOR, to_disk(self.redundant, big=False))
+                    self.storage.flush()
                 self.storage.write(self.header.gd_offset * SECTOR, to_disk(self.directory, big=False))
                 self.directory_changed = False
             self.dirty.clear()
