@@ -1,12 +1,14 @@
 """The buffers between a connection's socket and its requests: what came, and what is to be sent.
 
 Requests arrive in `inbox`, as many as there are at a time; replies are laid out one behind the other in `outbox`; the
-data of large writes passes through `payload`, piece by piece. Their sizes are fixed, whatever a client asks for.
+data of large writes passes through `payload`, piece by piece. Their sizes are fixed, whatever a client asks for; and they
+are mapped, not filled, so that a client takes no more memory than it uses.
 """
 
 from __future__ import annotations
 
 import os
+from mmap import mmap
 
 from imgtools.block.extent import DATA
 from imgtools.block.node import ZEROES
@@ -26,8 +28,8 @@ LARGE = 64 << 10
 PIECE = 1 << 20
 """Bytes of a large read or write that are held at a time."""
 OUTBOX = 2 * PIECE
-PAGE_BORDER = 4080
-"""Where in a large bytearray the first page begins: reads into whole pages are several times faster."""
+PAGE_BORDER = 4096
+"""Where in the outbox the second page begins: reads into whole pages are several times faster."""
 
 
 class ProtocolError(Exception):
@@ -41,7 +43,7 @@ class Wire:
         self.socket = socket
         self.replies = replies
         self.splices = splices
-        self.inbox = bytearray(INBOX)
+        self.inbox = mmap(-1, INBOX)
         self.incoming = memoryview(self.inbox)
         self.at = self.end = 0
         """What was received and not yet looked at: inbox[at:end]."""
@@ -51,7 +53,7 @@ class Wire:
         """Bytes of the present request's data that were not taken yet."""
         self.appetite = INBOX
         """How much to receive at a time."""
-        self.outbox = bytearray(OUTBOX)
+        self.outbox = mmap(-1, OUTBOX)
         self.outgoing = memoryview(self.outbox)
         self.first = self.used = 0
         """What waits to be sent: outbox[first:used]."""
@@ -71,7 +73,7 @@ class Wire:
     def _take_data(self, length: int) -> memoryview:
         """The next `length` bytes, at most PIECE, of the present request's data."""
         if not self.payload:
-            self.payload = memoryview(bytearray(PAGE_BORDER + PIECE))[PAGE_BORDER:]
+            self.payload = memoryview(mmap(-1, PIECE))
         here = min(length, self.end - self.at)
         self.payload[:here] = self.incoming[self.at : self.at + here]
         self.at += here
