@@ -1,1 +1,1 @@
-"""NBD, the network block device protocol: disks served to others, and others' disks as nodes."""
+"""NBD, the network block device protocol: disks served to others (`server`), and others' disks as nodes (`client`)."""

@@ -12,7 +12,7 @@ import nbdkit
 
 import imgtools
 from imgtools.block.gate import gate_from_environment
-from imgtools.nbd.status import allocation_of
+from imgtools.nbd.server.status import allocation_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import imgtools
 from imgtools.block.protocols.nbd import NbdNode
 from imgtools.errors import InputOutput, ReadOnly
 from imgtools.nbd import protocol as p
-from imgtools.nbd import session
+from imgtools.nbd.client import session
 from tests.conftest import PATIENCE, Runner, is_locked, run, wait_until
 from tests.nbd.conftest import MIB, SIZE, content_of
 from tests.nbd.peers import Peer

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from imgtools.errors import ImageError
-from imgtools.nbd.listen import listen_unix
+from imgtools.nbd.server.listen import listen_unix
 from tests.conftest import PATIENCE, has_ended, require_tool, run, wait_until
 from tests.nbd.conftest import SIZE
 from tests.nbd.serving import Client, Server

@@ -17,10 +17,10 @@ import imgtools
 from imgtools.block.node import Filter
 from imgtools.errors import InputOutput
 from imgtools.nbd import protocol as p
-from imgtools.nbd import waiting
-from imgtools.nbd.export import Export
-from imgtools.nbd.listen import listen_unix
-from imgtools.nbd.server import Server as Threads
+from imgtools.nbd.server import waiting
+from imgtools.nbd.server.export import Export
+from imgtools.nbd.server.listen import listen_unix
+from imgtools.nbd.server.server import Server as Threads
 from tests.nbd.conftest import MIB, SIZE, content_of
 from tests.nbd.serving import Client, Server, extended_status_runs, named, status_runs
 

@@ -13,8 +13,8 @@ import pytest
 import imgtools
 from imgtools.block.protocols.memory import MemoryNode
 from imgtools.nbd import protocol as p
-from imgtools.nbd.connections import Connections, Service
-from imgtools.nbd.export import Export
+from imgtools.nbd.server.connections import Connections, Service
+from imgtools.nbd.server.export import Export
 from imgtools.nbd.tls import server_context
 from tests.cli.launch import PROGRAM
 from tests.conftest import PATIENCE, require_tool, run

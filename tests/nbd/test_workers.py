@@ -10,8 +10,8 @@ import pytest
 
 import imgtools
 from imgtools.block.filters.overlay import Overlay
-from imgtools.nbd.export import Export
-from imgtools.nbd.workers import can_be_divided
+from imgtools.nbd.server.export import Export
+from imgtools.nbd.server.workers import can_be_divided
 from tests.conftest import has_ended, wait_until
 from tests.nbd.conftest import MIB, content_of
 from tests.nbd.serving import Client, Server

@@ -17,8 +17,8 @@ from imgtools.block.node import Storage, fill_zero
 from imgtools.errors import BadOption, InputOutput, ReadOnly
 from imgtools.nbd import protocol
 from imgtools.nbd.address import Address, address_of, options_of_name
-from imgtools.nbd.client import Request
-from imgtools.nbd.session import CONNECTIONS, REPLY_PATIENCE, Session
+from imgtools.nbd.client.connection import Request
+from imgtools.nbd.client.session import CONNECTIONS, REPLY_PATIENCE, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

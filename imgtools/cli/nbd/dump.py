@@ -7,7 +7,7 @@ import sys
 from imgtools.block.extent import READS_ZERO
 from imgtools.cli.arguments import size_between
 from imgtools.cli.getopt import Command, Option, UsageError
-from imgtools.nbd.inspect import open_by_name
+from imgtools.nbd.client.inspect import open_by_name
 from imgtools.nbd.protocol import BASE_ALLOCATION
 
 TYPE_CHECKING = False

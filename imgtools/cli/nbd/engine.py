@@ -6,9 +6,9 @@ import os
 
 from imgtools.cli.arguments import Complaint, cache_mode
 from imgtools.cli.opening import named, open_named
-from imgtools.nbd.listen import is_activated
 from imgtools.nbd.nbdkit import become_server
 from imgtools.nbd.protocol import DEFAULT_PORT
+from imgtools.nbd.server.listen import is_activated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from imgtools.cli.arguments import Choice
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.json_text import to_json
 from imgtools.nbd import protocol
-from imgtools.nbd.client_handshake import printable
-from imgtools.nbd.inspect import CAPABILITIES, Server, inspect_export
+from imgtools.nbd.client.handshake import printable
+from imgtools.nbd.client.inspect import CAPABILITIES, Server, inspect_export
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from imgtools.cli import console
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.nbd.info import JSON, show
 from imgtools.nbd import protocol
-from imgtools.nbd.client_handshake import printable
-from imgtools.nbd.inspect import Server, inspect_server
+from imgtools.nbd.client.handshake import printable
+from imgtools.nbd.client.inspect import Server, inspect_server
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.json_text import to_json
 from imgtools.cli.nbd.info import JSON
 from imgtools.nbd import protocol
-from imgtools.nbd.inspect import open_by_name
+from imgtools.nbd.client.inspect import open_by_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

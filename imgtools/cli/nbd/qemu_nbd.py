@@ -18,8 +18,8 @@ from imgtools.cli.objects import objects_of
 from imgtools.cli.opening import named
 from imgtools.errors import BadOption
 from imgtools.nbd.credentials import context_of
-from imgtools.nbd.listen import listen_tcp, listen_unix
 from imgtools.nbd.protocol import DEFAULT_PORT, MAX_STRING
+from imgtools.nbd.server.listen import listen_tcp, listen_unix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from imgtools.nbd.listen import Listener
+    from imgtools.nbd.server.listen import Listener
 
 DISCARDS = {"ignore": False, "off": False, "unmap": True, "on": True}
 DETECT_ZEROES = ("off", "on", "unmap")
@@ -196,7 +196,7 @@ def list_exports(arguments: Any) -> int:
     """--list: print the exports of another server."""
     from imgtools.cli.nbd.list import show_as_qemu_nbd
     from imgtools.nbd.address import Address
-    from imgtools.nbd.inspect import inspect_server
+    from imgtools.nbd.client.inspect import inspect_server
 
     check_list(arguments)
     check_security(arguments)

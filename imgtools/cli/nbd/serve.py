@@ -9,10 +9,10 @@ from imgtools.cli.arguments import FORMAT, OPENING, Choice, Complaint, cache_mod
 from imgtools.cli.getopt import Command, Option, UsageError
 from imgtools.cli.nbd.serving import Plan, carry_out
 from imgtools.cli.opening import named
-from imgtools.nbd.connections import HANDSHAKE_LIMIT
-from imgtools.nbd.listen import listen_tcp, listen_unix
 from imgtools.nbd.protocol import DEFAULT_PORT
-from imgtools.nbd.server import MAX_CLIENTS
+from imgtools.nbd.server.connections import HANDSHAKE_LIMIT
+from imgtools.nbd.server.listen import listen_tcp, listen_unix
+from imgtools.nbd.server.server import MAX_CLIENTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from imgtools.nbd.listen import Listener
+    from imgtools.nbd.server.listen import Listener
 
 DISCARD_MODES = ("unmap", "ignore")
 DETECT_ZEROES = ("off", "on", "unmap")

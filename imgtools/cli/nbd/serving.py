@@ -17,12 +17,12 @@ from imgtools.cli.opening import gate_of
 from imgtools.cli.snapshots import load_snapshot
 from imgtools.errors import ImageError, OutOfBounds, from_os_error
 from imgtools.nbd import protocol
-from imgtools.nbd.connections import HANDSHAKE_LIMIT
-from imgtools.nbd.export import Export
-from imgtools.nbd.listen import activated
-from imgtools.nbd.server import Server
-from imgtools.nbd.status import Context as StatusContext
-from imgtools.nbd.status import Depth, DirtyBitmap
+from imgtools.nbd.server.connections import HANDSHAKE_LIMIT
+from imgtools.nbd.server.export import Export
+from imgtools.nbd.server.listen import activated
+from imgtools.nbd.server.server import Server
+from imgtools.nbd.server.status import Context as StatusContext
+from imgtools.nbd.server.status import Depth, DirtyBitmap
 from imgtools.operations.bitmap import bitmaps_of, keeps_bitmaps
 from imgtools.operations.pipeline import processors
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from imgtools.block.node import Node
     from imgtools.cli.opening import Target
-    from imgtools.nbd.listen import Listener
+    from imgtools.nbd.server.listen import Listener
 
 ADDRESSES = (("socket", "Unix socket"), ("bind", "The interface"), ("port", "TCP port number"))
 """Options of both command lines that say where to listen, and how qemu-nbd calls them."""
@@ -128,7 +128,7 @@ def log(line: str) -> None:
 
 def workers_for(plan: Plan, export: Export) -> int:
     """How many processes serve: as many as there are processors, if several clients may come and the disk allows it."""
-    from imgtools.nbd.workers import can_be_divided
+    from imgtools.nbd.server.workers import can_be_divided
 
     return processors() if plan.clients != 1 and plan.run is None and can_be_divided(export) else 0
 

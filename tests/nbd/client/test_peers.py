@@ -15,7 +15,7 @@ import pytest
 import imgtools
 from imgtools.block.extent import READS_ZERO
 from imgtools.errors import ImageError, InputOutput, ReadOnly
-from imgtools.nbd import session
+from imgtools.nbd.client import session
 from tests.conftest import PATIENCE, Runner, run
 from tests.nbd.client.conftest import StartPeer
 from tests.nbd.conftest import content_of

@@ -18,14 +18,14 @@ from itertools import cycle
 from imgtools.block.protocols.file import FileNode
 from imgtools.errors import InputOutput
 from imgtools.formats.raw import GuessedRaw, RawNode
-from imgtools.nbd.connections import GRACE, Connections
+from imgtools.nbd.server.connections import GRACE, Connections
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from imgtools.nbd.connections import Service
-    from imgtools.nbd.export import Export
+    from imgtools.nbd.server.connections import Service
+    from imgtools.nbd.server.export import Export
 
 ENDING = 2
 """Seconds more that a process has to end than its clients have."""

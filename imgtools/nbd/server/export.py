@@ -14,7 +14,7 @@ from imgtools.block.node import Filter
 from imgtools.errors import BadOption
 from imgtools.formats.raw import GuessedRaw
 from imgtools.nbd import protocol
-from imgtools.nbd.status import Allocation, Context
+from imgtools.nbd.server.status import Allocation, Context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

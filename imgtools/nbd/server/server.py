@@ -1,9 +1,9 @@
 """The NBD server: it listens, accepts as many clients as it may, and stops in good order.
 
     import imgtools
-    from imgtools.nbd.export import Export
-    from imgtools.nbd.listen import listen_unix
-    from imgtools.nbd.server import Server
+    from imgtools.nbd.server.export import Export
+    from imgtools.nbd.server.listen import listen_unix
+    from imgtools.nbd.server.server import Server
 
     with imgtools.open("disk.qcow2", writable=True) as disk:
         with Server([Export(disk)], [listen_unix("disk.sock")]) as server:
@@ -22,7 +22,7 @@ import threading
 import time
 
 from imgtools.errors import ImageError
-from imgtools.nbd.connections import GRACE, HANDSHAKE_LIMIT, Connections, Service
+from imgtools.nbd.server.connections import GRACE, HANDSHAKE_LIMIT, Connections, Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self
 
-    from imgtools.nbd.export import Export
-    from imgtools.nbd.listen import Listener
-    from imgtools.nbd.workers import Workers
+    from imgtools.nbd.server.export import Export
+    from imgtools.nbd.server.listen import Listener
+    from imgtools.nbd.server.workers import Workers
 
 MAX_CLIENTS = 100
 """At a time, unless it is said otherwise. Who comes too many waits until another leaves."""
@@ -102,7 +102,7 @@ class Server:
 
         if self.workers < 2:
             return Connections(self.service, ended)
-        from imgtools.nbd.workers import Workers
+        from imgtools.nbd.server.workers import Workers
 
         own = [self._events, *(listener.socket.fileno() for listener in self.listeners)]
         return Workers(self.service, ended, self.workers, own)

@@ -1,8 +1,8 @@
 """The buffers between a connection's socket and its requests: what came, and what is to be sent.
 
 Requests arrive in `inbox`, as many as there are at a time; replies are laid out one behind the other in `outbox`; the
-data of large writes passes through `payload`, piece by piece. Their sizes are fixed, whatever a client asks for; and they
-are mapped, not filled, so that a client takes no more memory than it uses.
+data of large writes passes through `payload`, piece by piece. Their sizes are fixed, whatever a client asks for; and
+they are mapped, not filled, so that a client takes no more memory than it uses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import socket
 
     from imgtools.block.extent import Extent
-    from imgtools.nbd.replies import SimpleReplies
+    from imgtools.nbd.server.replies import SimpleReplies
 
 INBOX = 320 << 10
 """A burst of 64 writes of a page fits in."""

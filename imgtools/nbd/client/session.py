@@ -11,9 +11,9 @@ from threading import Condition
 
 from imgtools.errors import ImageError, InputOutput
 from imgtools.nbd import protocol
-from imgtools.nbd.channel import Channel, ConnectionLost
-from imgtools.nbd.client import Connection
-from imgtools.nbd.client_handshake import Handshake, Refusal
+from imgtools.nbd.client.channel import Channel, ConnectionLost
+from imgtools.nbd.client.connection import Connection
+from imgtools.nbd.client.handshake import Handshake, Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imgtools.nbd.address import Address
-    from imgtools.nbd.client import Request
-    from imgtools.nbd.client_handshake import Export
+    from imgtools.nbd.client.connection import Request
+    from imgtools.nbd.client.handshake import Export
 
 HANDSHAKE_PATIENCE = 30.0
 """Seconds until a server must have let us in."""

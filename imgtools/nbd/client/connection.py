@@ -14,15 +14,15 @@ import os
 from imgtools.block.node import fill_zero
 from imgtools.errors import ImageError, InputOutput
 from imgtools.nbd import protocol
-from imgtools.nbd.client_handshake import printable, text_of
+from imgtools.nbd.client.handshake import printable, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from imgtools.block.node import Buffer
-    from imgtools.nbd.channel import Channel
-    from imgtools.nbd.client_handshake import Export
+    from imgtools.nbd.client.channel import Channel
+    from imgtools.nbd.client.handshake import Export
 
 IN_FLIGHT = 16
 """Requests that wait for their reply at a time: as many as qemu-nbd works on for one connection."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 import time
 
 from imgtools.nbd import protocol
-from imgtools.nbd.replies import ExtendedReplies, SimpleReplies, StructuredReplies
-from imgtools.nbd.wire import ProtocolError
+from imgtools.nbd.server.replies import ExtendedReplies, SimpleReplies, StructuredReplies
+from imgtools.nbd.server.wire import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
-    from imgtools.nbd.export import Export
-    from imgtools.nbd.status import Context
+    from imgtools.nbd.server.export import Export
+    from imgtools.nbd.server.status import Context
 
 MAX_OPTION = 64 << 10
 """Bytes of an option. The longest sensible one asks for some contexts of 4096 bytes each."""

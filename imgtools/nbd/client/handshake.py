@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Sequence
 
-    from imgtools.nbd.channel import Channel
+    from imgtools.nbd.client.channel import Channel
 
 OPTION_NAMES = {
     protocol.OPT_EXPORT_NAME: "export name",

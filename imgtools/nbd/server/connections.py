@@ -10,16 +10,16 @@ import socket
 import threading
 import time
 
-from imgtools.nbd.handshake import Handshake
-from imgtools.nbd.transmission import Transmission
-from imgtools.nbd.wire import ProtocolError
+from imgtools.nbd.server.handshake import Handshake
+from imgtools.nbd.server.transmission import Transmission
+from imgtools.nbd.server.wire import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Mapping
 
-    from imgtools.nbd.export import Export
+    from imgtools.nbd.server.export import Export
 
 HANDSHAKE_LIMIT = 10.0
 """Seconds that a client has to choose an export. Machines do so in milliseconds."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from struct import Struct
 
+from imgtools.errors import BadOption, ImageError, OutOfBounds, ReadOnly, UnsupportedFeature
 from imgtools.nbd import protocol
 from imgtools.nbd.protocol import (
     CHUNK_OFFSET_DATA,
@@ -113,3 +114,14 @@ def error_content(error: int, text: str) -> bytes:
     """What an error chunk holds: the error, and a text for people that is cut where it is too long."""
     words = text.encode(errors="replace")[: protocol.MAX_STRING].decode(errors="ignore").encode()
     return protocol.CHUNK_ERROR_HEAD.pack(error, len(words)) + words
+
+
+def number_of(error: ImageError) -> int:
+    """The protocol's number for an error."""
+    if error.errno:
+        return protocol.ERROR_OF_ERRNO.get(error.errno, protocol.EIO)
+    if isinstance(error, ReadOnly):
+        return protocol.EPERM
+    if isinstance(error, UnsupportedFeature):
+        return protocol.ENOTSUP
+    return protocol.EINVAL if isinstance(error, OutOfBounds | BadOption) else protocol.EIO

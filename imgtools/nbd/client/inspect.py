@@ -11,8 +11,8 @@ from imgtools.block.registry import driver_of_name
 from imgtools.errors import BadOption
 from imgtools.nbd import protocol
 from imgtools.nbd.address import address_of
-from imgtools.nbd.client_handshake import Refusal
-from imgtools.nbd.session import HANDSHAKE_PATIENCE, open_channel
+from imgtools.nbd.client.handshake import Refusal
+from imgtools.nbd.client.session import HANDSHAKE_PATIENCE, open_channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from imgtools.nbd.address import Address
-    from imgtools.nbd.client_handshake import Export, Handshake
+    from imgtools.nbd.client.handshake import Export, Handshake
 
 CAPABILITIES = (
     ("is_rotational", protocol.ROTATIONAL),

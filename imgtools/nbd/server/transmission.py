@@ -39,16 +39,16 @@ from imgtools.nbd.protocol import (
     FLAG_REQ_ONE,
     REPLY_DONE,
 )
-from imgtools.nbd.replies import StructuredReplies
-from imgtools.nbd.waiting import Waiting
-from imgtools.nbd.wire import INBOX, LARGE, OUTBOX, PAGE_BORDER, PIECE, ProtocolError, Wire
+from imgtools.nbd.server.replies import StructuredReplies, number_of
+from imgtools.nbd.server.waiting import Waiting
+from imgtools.nbd.server.wire import INBOX, LARGE, OUTBOX, PAGE_BORDER, PIECE, ProtocolError, Wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from imgtools.block.node import Buffer
-    from imgtools.nbd.handshake import Agreement
+    from imgtools.nbd.server.handshake import Agreement
 
     Read = tuple[int, int, int]
     """Cookie, offset and length of a read."""
@@ -376,7 +376,7 @@ class Transmission(Wire):
         self._done(cookie, offset)
 
     def _fail(self, cookie: int, offset: int, error: ImageError) -> None:
-        self._put(self.replies.error(cookie, offset, _number_of(error), str(error)))
+        self._put(self.replies.error(cookie, offset, number_of(error), str(error)))
 
 
 COMMANDS: dict[int, tuple[Callable[[Transmission, int, int, int, int], None], int, bool]] = {
@@ -396,14 +396,3 @@ def _pieces(offset: int, length: int, size: int) -> Iterator[tuple[int, int]]:
     """A range in pieces of at most `size` bytes, as (offset, length) each."""
     for start in range(offset, offset + length, size):
         yield start, min(size, offset + length - start)
-
-
-def _number_of(error: ImageError) -> int:
-    """The protocol's number for an error."""
-    if error.errno:
-        return protocol.ERROR_OF_ERRNO.get(error.errno, protocol.EIO)
-    if isinstance(error, ReadOnly):
-        return protocol.EPERM
-    if isinstance(error, UnsupportedFeature):
-        return protocol.ENOTSUP
-    return protocol.EINVAL if isinstance(error, OutOfBounds | BadOption) else protocol.EIO

@@ -1,0 +1,1 @@
+"""The client: from an address to the replies of another's server."""
