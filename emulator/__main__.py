@@ -8,8 +8,9 @@ import sys
 import threading
 from pathlib import Path
 
+from emulator.machine.engine import CHOICES
+
 USAGE_ERROR, GUEST_ERROR, INTERRUPTED = 2, 124, 130
-ACCELERATORS = ("kvm", "tcg", "kvm:tcg")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("program", metavar="PROGRAM", type=Path, help="a disk image, or an ELF file (multiboot 1)")
     run.add_argument("--memory", metavar="MIB", type=_memory, default=128, help="MiB of RAM (default: 128)")
     run.add_argument("--append", metavar="TEXT", default="", help="the command line of a multiboot program")
-    run.add_argument("--accel", metavar="NAME", choices=ACCELERATORS, help=f"who executes: {', '.join(ACCELERATORS)}")
+    run.add_argument("--accel", metavar="NAME", choices=CHOICES, help=f"who executes: {', '.join(CHOICES)}")
     options = parser.parse_args(arguments)
     return run_program(options.program, options.memory, options.append, options.accel)
 

@@ -6,7 +6,8 @@ import random
 import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -141,34 +142,33 @@ def test_more_clients_than_may_come_wait(disk: Path, serve: Serve) -> None:
         waiting.close()
 
 
-def test_no_file_descriptors_are_left(disk: Path, serve: Serve) -> None:
-    server = serve(disk, "--clients", "0")
+@contextmanager
+def crowded(server: Server) -> Iterator[list[socket.socket]]:
+    """More clients than the server has file descriptors for. One who is there is served, and one who comes later."""
     with Client(server) as neighbour:
         for process in server.processes():
             resource.prlimit(process, resource.RLIMIT_NOFILE, (24, 24))
         crowd = [connect(server) for _ in range(60)]
-        wait_until(lambda: "a client could not be accepted: Too many open files" in server.said())
+        yield crowd
         assert neighbour.read(0, 512, simple=True) == bytes(512)
         for client in crowd:
             client.close()
         with patient_client(server) as later:  # until the server has seen that they have gone
             assert later.size == SIZE
+
+
+def test_no_file_descriptors_are_left(disk: Path, serve: Serve) -> None:
+    server = serve(disk, "--clients", "0")
+    with crowded(server):
+        wait_until(lambda: "a client could not be accepted: Too many open files" in server.said())
     assert server.stop() == 0
 
 
 def test_a_log_that_is_full(disk: Path, serve: Serve) -> None:
     server = serve(disk, "--clients", "0", log=Path("/dev/full"))
-    with Client(server) as neighbour:
-        for process in server.processes():
-            resource.prlimit(process, resource.RLIMIT_NOFILE, (24, 24))
-        crowd = [connect(server) for _ in range(60)]
+    with crowded(server) as crowd:
         for client in crowd[:10]:
             say(client, bytes(20))
-        assert neighbour.read(0, 512, simple=True) == bytes(512)
-        for client in crowd:
-            client.close()
-        with patient_client(server) as later:  # until the server has seen that they have gone
-            assert later.size == SIZE
     assert server.stop() == 0
 
 
